@@ -1,0 +1,168 @@
+"""The user's records. Tables stay where they are; writing compares, backs up, and can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from seedbed.conditions import Condition
+from seedbed.records import LogicalType
+from seedbed.stage import Lookup, Unique
+
+WriteFate = Literal["applied", "already", "drifted", "vanished", "refused"]
+InsertFate = Literal["stored", "already", "duplicate", "rejected"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table or view looks like. ``key`` is its primary key, () where it has none."""
+
+    name: str
+    columns: Mapping[str, LogicalType]
+    key: tuple[str, ...]
+    view: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CellWrite:
+    """Cells to write into one row: only where ``before`` still stands and the inputs still match."""
+
+    key: str
+    fingerprint: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    key: str
+    fate: WriteFate
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A row to insert. ``id`` is the value of the table's one-column key; ``parent`` and ``ordinal`` its origin."""
+
+    id: str
+    table: str
+    values: Mapping[str, Any]
+    unique: tuple[Unique, ...]
+    parent: str
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    row: NewRow
+    fate: InsertFate
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What a rollback did: rows restored (or deleted, where a stage had made them) and rows left alone, by key.
+
+    ``items`` are the keys of the outcomes (parents, for made rows) that are fully undone.
+    """
+
+    restored: int
+    deleted: int
+    left: tuple[tuple[str, str], ...] = field(default=())
+    items: tuple[str, ...] = field(default=())
+
+
+Fingerprint = Callable[[Mapping[str, Any]], str]
+
+
+class Corpus(Protocol):
+    """Tables with keys. Synchronous; used by one thread at a time, each thread opens its own."""
+
+    def tables(self) -> list[str]: ...
+    def table(self, name: str) -> Table:
+        """Raises SourceError, naming the nearest, when there is none of that name."""
+        ...
+
+    def check_key(self, table: str, key: Sequence[str]) -> None:
+        """Raises SourceError with rows when key values are NULL or not unique."""
+        ...
+
+    def page(
+        self,
+        table: str,
+        key: Sequence[str],
+        condition: Condition,
+        *,
+        after: Sequence[Any] | None = None,
+        limit: int = 5000,
+    ) -> list[dict[str, Any]]:
+        """Whole rows in the database's own key order, after a key. No cursor stays open."""
+        ...
+
+    def fetch(self, table: str, key: Sequence[str], keys: Sequence[Sequence[Any]]) -> list[dict[str, Any]]: ...
+    def group_page(
+        self,
+        table: str,
+        by: Sequence[str],
+        key: Sequence[str],
+        condition: Condition,
+        *,
+        after: Sequence[Any] | None = None,
+        limit: int = 500,
+    ) -> list[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
+        """Groups in the order of their key, each with its members in key order."""
+        ...
+
+    def count(self, table: str, condition: Condition) -> int: ...
+    def count_by(self, table: str, by: Sequence[str], condition: Condition) -> list[tuple[tuple[Any, ...], int]]: ...
+    def lookup(self) -> Lookup: ...
+    def write(
+        self,
+        release: str,
+        table: str,
+        key: Sequence[str],
+        writes: Iterable[CellWrite],
+        *,
+        fingerprint: Fingerprint,
+        source: str | None = None,
+    ) -> Iterator[Written]:
+        """Compare and write in transactions short enough for other users (≤ 5,000 rows, about 50 ms).
+
+        Now = after: already; inputs match and now = before: written, with a backup row in the same
+        transaction; else drifted. ``source`` is the view whose row the fingerprint is taken from.
+        """
+        ...
+
+    def insert(self, release: str, rows: Iterable[NewRow]) -> Iterator[Inserted]:
+        """Insert in the order given. Same id: already; a natural key that is taken: duplicate;
+        a constraint of the table that declines it: rejected, with the constraint's words."""
+        ...
+
+    def preview(
+        self,
+        table: str,
+        key: Sequence[str],
+        writes: Iterable[CellWrite],
+        *,
+        fingerprint: Fingerprint,
+        source: str | None = None,
+    ) -> Iterator[Written]:
+        """What :meth:`write` would say, without writing."""
+        ...
+
+    def preview_insert(self, rows: Iterable[NewRow]) -> Iterator[Inserted]: ...
+    def roll_back(self, release: str, *, dry_run: bool = False) -> Undone: ...
+    def backed_up(self, release: str) -> tuple[int, int]:
+        """(cells' rows written, rows inserted) by a release, counted from the backup rows."""
+        ...
+
+    def create(self, script: str) -> None:
+        """Run a recipe's own DDL; statements must be repeatable (``if not exists``)."""
+        ...
+
+    def add_columns(self, table: str, columns: Mapping[str, LogicalType]) -> None:
+        """Add missing columns; those that exist are left alone."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,442 @@
+"""The values that everything passes around, and their identity.
+
+What is hashed here is stored for years. A change of any encoding below is a change of
+``IDENTITY_VERSION`` and needs a migration; ``tests/test_identity.py`` holds golden values.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from hashlib import blake2b
+from typing import Any, Literal
+
+from seedbed.errors import SourceError, UsageError
+
+IDENTITY_VERSION = 1
+
+Scalar = str | int | float | bool | None
+LogicalType = Literal["text", "int", "number", "bool", "date", "datetime", "json"]
+OutcomeState = Literal["accepted", "rejected", "refused", "failed", "set aside", "withdrawn"]
+Severity = Literal["error", "warning", "info"]
+OUTCOME_STATES: tuple[OutcomeState, ...] = (
+    "accepted", "rejected", "refused", "failed", "set aside", "withdrawn",
+)  # fmt: skip
+
+NANO = 1_000_000_000
+"""Money is an integer count of 10⁻⁹ USD."""
+
+
+# ---------------------------------------------------------------------------- canonical encodings
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no blanks, non-ASCII as it is. NaN and infinities are refused."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(*parts: bytes | str) -> str:
+    """BLAKE2b-128 over length-prefixed parts, as 32 hex digits."""
+    state = blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "big"))
+        state.update(data)
+    return state.hexdigest()
+
+
+def key_text(values: Sequence[Any]) -> str:
+    """The key as canonical JSON array of its typed values, text as stored.
+
+    >>> key_text([12, "a"])
+    '[12,"a"]'
+
+    Raises SourceError for NULL, NaN and types that have no stable text.
+    """
+    out: list[Any] = []
+    for value in values:
+        if value is None:
+            raise SourceError("a key value is NULL")
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise SourceError(f"a key value is {value!r}")
+            out.append(value)
+        elif isinstance(value, bool | int | str):
+            out.append(value)
+        elif isinstance(value, Decimal | date) or (hasattr(value, "hex") and hasattr(value, "int")):
+            out.append(str(value))
+        else:
+            raise SourceError(f"a key value has type {type(value).__name__}, which has no stable text")
+    return json.dumps(out, ensure_ascii=False, separators=(",", ":"))
+
+
+def key_values(key: str) -> tuple[Any, ...]:
+    """The typed values of a key text; inverse of :func:`key_text`."""
+    values = json.loads(key)
+    if not isinstance(values, list):
+        raise UsageError(f"not a key: {key}", hint='A key is a JSON array, such as ["act-1"] or [12].')
+    return tuple(values)
+
+
+def parse_key(text: str) -> str:
+    """A key as a person types it: a JSON array, or the bare value of a one-column key."""
+    text = text.strip()
+    if text.startswith("["):
+        return key_text(key_values(text))
+    try:
+        return key_text([int(text)]) if str(int(text)) == text else key_text([text])
+    except ValueError:
+        return key_text([text])
+
+
+# ----------------------------------------------------------------------------------- fingerprints
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, bool):
+        return Decimal(int(value))
+    if isinstance(value, int | Decimal):
+        return Decimal(value)
+    try:
+        number = Decimal(repr(value) if isinstance(value, float) else str(value).strip())
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _plain(number: Decimal) -> str:
+    """Decimal text without exponent or trailing zeros: 1, 1.0 and 1.00 are one text."""
+    text = format(number, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+_BOOLS = {
+    "1": True,
+    "true": True,
+    "t": True,
+    "yes": True,
+    "0": False,
+    "false": False,
+    "f": False,
+    "no": False,
+}
+
+
+def _tagged(value: Any, logical: LogicalType) -> tuple[bytes, str]:
+    """Type tag and normal text of one value. A value that does not fit its type keeps its own."""
+    if value is None:
+        return b"N", ""
+    if logical in ("int", "number"):
+        number = _number(value)
+        if number is not None:
+            return b"D", _plain(number)
+    elif logical == "bool":
+        truth = _BOOLS.get(str(value).strip().lower())
+        if truth is not None:
+            return b"B", "1" if truth else "0"
+    elif logical in ("date", "datetime"):
+        moment = _moment(value, logical)
+        if moment is not None:
+            return b"M", moment
+    elif logical == "json":
+        try:
+            parsed = json.loads(value) if isinstance(value, str | bytes) else value
+            return b"J", unicodedata.normalize("NFC", canonical_json(parsed))
+        except ValueError:
+            pass
+    return _by_own_type(value)
+
+
+def _by_own_type(value: Any) -> tuple[bytes, str]:
+    if isinstance(value, bool):
+        return b"B", "1" if value else "0"
+    if isinstance(value, int | float | Decimal):
+        number = _number(value)
+        return (b"D", _plain(number)) if number is not None else (b"T", str(value))
+    if isinstance(value, bytes):
+        return b"X", value.hex()
+    if isinstance(value, datetime | date):
+        return b"M", _moment(value, "datetime" if isinstance(value, datetime) else "date") or str(value)
+    if isinstance(value, str):
+        return b"T", unicodedata.normalize("NFC", value)
+    return b"J", unicodedata.normalize("NFC", canonical_json(value))
+
+
+def _moment(value: Any, logical: LogicalType) -> str | None:
+    """ISO 8601 text: a date as it is; a time in UTC with microseconds; naive times stay naive."""
+    try:
+        if isinstance(value, str):
+            text = value.strip()
+            moment: date = datetime.fromisoformat(text) if len(text) > 10 else date.fromisoformat(text)
+        elif isinstance(value, date):
+            moment = value
+        else:
+            return None
+    except ValueError:
+        return None
+    if isinstance(moment, datetime):
+        if logical == "date" and (moment.hour, moment.minute, moment.second, moment.microsecond) == (
+            0,
+            0,
+            0,
+            0,
+        ):
+            return moment.date().isoformat()
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC)
+        return moment.isoformat(timespec="microseconds")
+    return moment.isoformat()
+
+
+def fingerprint(inputs: Mapping[str, Any], types: Mapping[str, LogicalType] | None = None) -> str:
+    """Identity of an item's inputs: 32 hex digits, the same on every back end.
+
+    BLAKE2b-128 over a version byte and, in the order of the names, name, type tag and normal
+    text of each value, each length-prefixed. Undeclared columns count by their own type.
+    """
+    types = types or {}
+    state = blake2b(bytes([IDENTITY_VERSION]), digest_size=16)
+    for name in sorted(inputs):
+        logical = types.get(name)
+        tag, text = _tagged(inputs[name], logical) if logical else _own(inputs[name])
+        for part in (name.encode(), tag, text.encode("utf-8", "surrogatepass")):
+            state.update(len(part).to_bytes(8, "big"))
+            state.update(part)
+    return state.hexdigest()
+
+
+def cell(value: Any) -> Any:
+    """A value as a database cell holds it: lists and mappings become JSON text, in their own order."""
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def same_cell(left: Any, right: Any, logical: LogicalType | None = None) -> bool:
+    """Whether two cells hold the same value under a column's logical type (1 and true, 1.0 and 1.00)."""
+    if left is None or right is None:
+        return left is right
+    if logical is None:
+        return _by_own_type(cell(left)) == _by_own_type(cell(right))
+    return _tagged(cell(left), logical) == _tagged(cell(right), logical)
+
+
+def _own(value: Any) -> tuple[bytes, str]:
+    return (b"N", "") if value is None else _by_own_type(value)
+
+
+# --------------------------------------------------------------------------------- rounds and calls
+
+
+def call_id(round_id: str, keys: Sequence[str], name: str, attempt: int) -> str:
+    """Identity of a call: the same question of the same round, whatever is re-rendered."""
+    return digest("call", bytes([IDENTITY_VERSION]), round_id, *sorted(keys), name, str(attempt))
+
+
+def row_id(parent: str, stage: str, natural: Sequence[Any] | None, ordinal: int, content: Mapping[str, Any]) -> str:
+    """Id of a row that a stage makes: 32 hex digits.
+
+    With a natural key the id depends on parent, stage and that key alone, so a re-asked item
+    makes the same rows; without one, on the row's place and content.
+    """
+    if natural is not None:
+        return digest("row", bytes([IDENTITY_VERSION]), parent, stage, canonical_json(list(natural)))
+    return digest("row", bytes([IDENTITY_VERSION]), parent, stage, str(ordinal), canonical_json(dict(content)))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Part ``index`` of ``count`` (1-based): a stable split by hash of the key."""
+
+    index: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise UsageError(
+                f"--part {self.index}/{self.count} is not a part",
+                hint="Write it as 2/3: the second of three.",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        index, slash, count = text.partition("/")
+        if not slash or not index.strip().isdigit() or not count.strip().isdigit():
+            raise UsageError(f"--part {text} cannot be read", hint="Write it as 2/3: the second of three.")
+        return cls(int(index), int(count))
+
+    def holds(self, key: str) -> bool:
+        if self.count == 1:
+            return True
+        return int(digest("part", key)[:15], 16) % self.count == self.index - 1
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+WHOLE = Part()
+
+
+# ---------------------------------------------------------------------------------------- the values
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Mapping[str, Any]):
+    """A unit of a stage's work. Reads as a mapping over ``row``; ``context`` holds the look-ups.
+
+    ``before`` holds the stage's output cells as they were at export.
+    """
+
+    key: str
+    row: Mapping[str, Any]
+    fingerprint: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.row[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.row)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """``stable`` text is the same for many items: it is stored once and sent first."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+    stable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked, apart from endpoint and key. ``model`` is set only where it is named outright."""
+
+    role: str
+    messages: tuple[Message, ...]
+    shape: Mapping[str, Any] | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
+
+    def digest(self) -> str:
+        """Identity of the question; endpoint, key and headers never count."""
+        return digest(
+            "request",
+            bytes([IDENTITY_VERSION]),
+            self.model or f"role:{self.role}",
+            canonical_json([[m.role, m.text] for m in self.messages]),
+            canonical_json(self.shape),
+            canonical_json(dict(self.parameters)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call. ``input`` excludes ``cached``; ``output`` includes ``reasoning``."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input + other.input,
+            self.cached + other.cached,
+            self.output + other.output,
+            self.reasoning + other.reasoning,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What reading a body found, before the text itself is parsed."""
+
+    text: str
+    usage: Usage | None
+    model: str
+    finish: Literal["stop", "length", "refusal", "empty", "other"]
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a check saw. An ``error`` declines the answer; a ``warning`` travels with it."""
+
+    code: str
+    message: str
+    field: str = ""
+    severity: Severity = "error"
+
+    def as_json(self) -> dict[str, str]:
+        return {"code": self.code, "severity": self.severity, "field": self.field, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one item in one round; the only authority on what an item came to.
+
+    ``cost`` is in 10⁻⁹ USD over all calls of the item, None when a price is unknown.
+    ``at`` is Unix time in milliseconds. ``made`` counts the rows that the output stands for.
+    """
+
+    stage: str
+    key: str
+    round: str
+    state: OutcomeState
+    fingerprint: str
+    recipe: str
+    output: Any = None
+    before: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    usage: Usage = Usage()
+    cost: int | None = 0
+    calls: tuple[str, ...] = ()
+    attempts: int = 0
+    model: str = ""
+    served: str = ""
+    run: str = ""
+    at: int = 0
+    made: int = 0
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_state(self, state: OutcomeState) -> Outcome:
+        return replace(self, state=state)
+
+
+def usd(nano: int | None) -> str:
+    """Money for people: two decimals from a dollar up, four below, and the word for what is not known."""
+    if nano is None:
+        return "unknown"
+    amount = Decimal(nano) / NANO
+    if amount == 0:
+        return "$0.00"
+    return f"${amount:,.2f}" if abs(amount) >= 1 else f"${amount:.4f}"
+
+
+def usd_exact(nano: int | None) -> str | None:
+    """Money for ``--json``: an exact decimal string; None when unknown."""
+    return None if nano is None else _plain(Decimal(nano) / NANO)
+
+
+def parse_money(text: str) -> int:
+    """``5usd``, ``$5``, ``0.25`` as 10⁻⁹ USD. Raises UsageError."""
+    bare = text.strip().lower().removesuffix("usd").strip().removeprefix("$").strip()
+    try:
+        amount = Decimal(bare)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise UsageError(f"{text!r} is not an amount of money", hint="Write it as 5usd or 0.25usd.")
+    return int((amount * NANO).to_integral_value())
