@@ -1,0 +1,73 @@
+"""seedbed: grow and keep a corpus with language models.
+
+The front door. Names are loaded when first used, so that ``seedbed --help`` stays quick; no
+module of the package imports from here. Recipes use these names and no others.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seedbed import errors
+    from seedbed.engine.lifecycle import audit, export, generate, recover, roll_back, run, upload, validate
+    from seedbed.engine.project import Project, open_project
+    from seedbed.ports.corpus import Corpus, NewRow
+    from seedbed.records import Finding, Item, Outcome, Part, key_text, row_id
+    from seedbed.stage import Call, Lookup, Pipeline, Row, Selection, Stage, fills, gathers, makes, unique
+
+_HOMES = {
+    "errors": "seedbed.errors",
+    **dict.fromkeys(
+        ("audit", "export", "generate", "recover", "roll_back", "run", "upload", "validate"),
+        "seedbed.engine.lifecycle",
+    ),
+    **dict.fromkeys(("Project", "open_project"), "seedbed.engine.project"),
+    **dict.fromkeys(("Corpus", "NewRow"), "seedbed.ports.corpus"),
+    **dict.fromkeys(("Finding", "Item", "Outcome", "Part", "key_text", "row_id"), "seedbed.records"),
+    **dict.fromkeys(
+        ("Call", "Lookup", "Pipeline", "Row", "Selection", "Stage", "fills", "gathers", "makes", "unique"),
+        "seedbed.stage",
+    ),
+}
+
+__all__ = [
+    "Call",
+    "Corpus",
+    "Finding",
+    "Item",
+    "Lookup",
+    "NewRow",
+    "Outcome",
+    "Part",
+    "Pipeline",
+    "Project",
+    "Row",
+    "Selection",
+    "Stage",
+    "audit",
+    "errors",
+    "export",
+    "fills",
+    "gathers",
+    "generate",
+    "key_text",
+    "makes",
+    "open_project",
+    "recover",
+    "roll_back",
+    "row_id",
+    "run",
+    "unique",
+    "upload",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'seedbed' has no attribute {name!r}")
+    module = import_module(home)
+    return module if home.endswith(f".{name}") else getattr(module, name)

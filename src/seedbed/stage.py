@@ -99,12 +99,15 @@ class Makes:
 
     ``into`` names each table with its natural keys, the first of which decides the row's id.
     ``depth`` bounds how often a stage that feeds its own table may be fed by its own rows.
+    ``cost`` names, per table, the column that takes each row's share of what its item's calls cost
+    (in 10⁻⁹ USD; the shares of an item add up exactly).
     """
 
     source: Selection
     rows: RowMaker
     into: Mapping[str, tuple[Unique, ...]]
     depth: int | None = None
+    cost: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,9 +132,16 @@ def fills(table: str, outputs: Sequence[str], *, source: str | Selection | None 
     return Fills(table, tuple(outputs), selection)
 
 
-def makes(source: str | Selection, *, rows: RowMaker, into: Into, depth: int | None = None) -> Makes:
+def makes(
+    source: str | Selection,
+    *,
+    rows: RowMaker,
+    into: Into,
+    depth: int | None = None,
+    cost: Mapping[str, str] | None = None,
+) -> Makes:
     """A stage that makes rows from each row of ``source``."""
-    return Makes(_selection(source), rows, _into(into), depth)
+    return Makes(_selection(source), rows, _into(into), depth, dict(cost or {}))
 
 
 def gathers(source: str | Selection, *, by: Sequence[str], rows: RowMaker, into: Into) -> Gathers:
@@ -265,4 +275,7 @@ class Pipeline:
         for stage in self.stages:
             if stage.name == name:
                 return stage
+        variants = [stage for stage in self.stages if stage.name.startswith(f"{name}.")]
+        if len(variants) == 1:
+            return variants[0]
         raise ConfigError(f"there is no stage {name}", hint=nearest(name, [s.name for s in self.stages]))
