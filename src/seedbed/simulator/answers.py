@@ -83,9 +83,7 @@ class _Maker:
 
     __slots__ = ("folded", "key", "prompt", "root", "rules", "words")
 
-    def __init__(
-        self, prompt: str, about: str, root: Mapping[str, Any], rules: Sequence[Rule], seed: int
-    ) -> None:
+    def __init__(self, prompt: str, about: str, root: Mapping[str, Any], rules: Sequence[Rule], seed: int) -> None:
         self.prompt = prompt
         self.root = root
         self.rules = rules
@@ -94,9 +92,7 @@ class _Maker:
         self.key = blake2b(f"{seed}\0{prompt}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     def draw(self, path: str) -> int:
-        return int.from_bytes(
-            blake2b(path.encode("utf-8", "surrogatepass"), key=self.key, digest_size=8).digest()
-        )
+        return int.from_bytes(blake2b(path.encode("utf-8", "surrogatepass"), key=self.key, digest_size=8).digest())
 
     def value(self, schema: Any, path: str, depth: int) -> Any:
         shape = self._settled(schema, depth)
@@ -252,9 +248,7 @@ def _joined(*shapes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bounded(items: Any) -> bool:
-    return isinstance(items, Mapping) and any(
-        name in items for name in ("maxLength", "enum", "const", "$ref")
-    )
+    return isinstance(items, Mapping) and any(name in items for name in ("maxLength", "enum", "const", "$ref"))
 
 
 def _bounds(shape: Mapping[str, Any]) -> tuple[float, float]:

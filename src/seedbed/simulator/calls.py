@@ -52,6 +52,11 @@ def read_call(raw: bytes) -> Call:
     )
 
 
+def unreadable(raw: bytes) -> Call:
+    """Stands in the ledger for a body that is no request."""
+    return Call(sha256(raw).hexdigest(), "", "", 0, None, False, False, False, None)
+
+
 def tokens(chars: int) -> int:
     return (chars + 3) // 4
 

@@ -35,14 +35,15 @@ class Message:
 
 
 def message(content: str, call: Call, fault: FaultRule | None) -> Message:
-    if fault is not None:
-        return _faulty(content, fault)
+    said = _faulty(content, fault) if fault is not None else None
+    if said is not None:
+        return said
     if call.max_tokens is not None and tokens(len(content)) > call.max_tokens:
         return Message(content[: call.max_tokens * 4], "length")
     return Message(content)
 
 
-def _faulty(content: str, fault: FaultRule) -> Message:
+def _faulty(content: str, fault: FaultRule) -> Message | None:
     if fault.fault == "refusal":
         return Message(None, refusal=_REFUSED)
     if fault.fault == "content_filter":
@@ -51,8 +52,8 @@ def _faulty(content: str, fault: FaultRule) -> Message:
         return Message(content, filler=HUGE if fault.size is None else fault.size)
     if fault.fault == "malformed" and fault.text is not None:
         return Message(fault.text)
-    finish = "length" if fault.fault == "length" else "stop"
-    return Message(damaged(fault.fault, content), finish)
+    changed = damaged(fault.fault, content)
+    return None if changed is None else Message(changed, "length" if fault.fault == "length" else "stop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,12 @@ class Completion:
 def error_event() -> bytes:
     error = {"message": "The server had an error while processing your request.", "type": "server_error"}
     return _data({"error": error})
+
+
+def split(events: Iterator[bytes], size: int = 7) -> Iterator[bytes]:
+    """The same bytes in small pieces, cut inside characters and escapes too."""
+    whole = b"".join(events)
+    return (whole[start : start + size] for start in range(0, len(whole), size))
 
 
 def filler(size: int) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
@@ -57,6 +58,11 @@ class Settings:
                 raise ValueError(f"{name}: must be above 0")
         for fault in self.rates:
             known(fault)
+        if self.items_regex is not None:
+            try:
+                re.compile(self.items_regex)
+            except re.error as error:
+                raise ValueError(f"items_regex: {self.items_regex!r} is not a pattern: {error}") from None
 
     @classmethod
     def from_json(cls, options: Mapping[str, Any]) -> Settings:

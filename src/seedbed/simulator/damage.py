@@ -15,10 +15,10 @@ HUGE = 64 * 1024 * 1024
 _LIMIT_TEXT = "You've hit your session limit · resets 3pm"
 
 
-def damaged(fault: str, content: str) -> str:
-    """The content as `fault` leaves it; unchanged when the fault is not about content."""
+def damaged(fault: str, content: str) -> str | None:
+    """The content as `fault` leaves it; None when the fault does not touch the text."""
     change = _CHANGES.get(fault)
-    return content if change is None else change(content)
+    return None if change is None else change(content)
 
 
 def _fenced(content: str) -> str:

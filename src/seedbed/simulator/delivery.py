@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, NoReturn
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-
-Opened = Callable[[], None]
 
 
 class Delivered(NamedTuple):
@@ -19,9 +17,7 @@ class Delivered(NamedTuple):
     whole: bool
 
 
-async def send(
-    request: web.BaseRequest, status: int, headers: Mapping[str, str], body: bytes
-) -> Delivered:
+async def send(request: web.BaseRequest, status: int, headers: Mapping[str, str], body: bytes) -> Delivered:
     response = web.Response(status=status, headers=headers, body=body)
     try:
         writer = await response.prepare(request)
@@ -31,9 +27,7 @@ async def send(
         return Delivered(response, False)
 
 
-async def send_parts(
-    request: web.BaseRequest, headers: Mapping[str, str], parts: Iterable[bytes]
-) -> Delivered:
+async def send_parts(request: web.BaseRequest, headers: Mapping[str, str], parts: Iterable[bytes]) -> Delivered:
     """A chunked body, each part written by itself."""
     response = web.StreamResponse(headers=headers)
     response.enable_chunked_encoding()
@@ -56,18 +50,16 @@ async def drip(
     try:
         writer = await response.prepare(request)
         for place in range(len(body)):
-            await response.write(body[place : place + 1])
-            if await happened(stopping, pause):
+            if place and await happened(stopping, pause):
                 return Delivered(response, False)
+            await response.write(body[place : place + 1])
         await response.write_eof()
         return Delivered(response, await _flushed(request, writer))
     except ConnectionError:
         return Delivered(response, False)
 
 
-async def cut(
-    request: web.BaseRequest, headers: Mapping[str, str], body: bytes, size: int, *, chunked: bool
-) -> bool:
+async def cut(request: web.BaseRequest, headers: Mapping[str, str], body: bytes, size: int, *, chunked: bool) -> bool:
     """The first `size` bytes of a longer body, then a reset; True when that was all of it."""
     response = web.StreamResponse(headers=headers)
     if chunked:

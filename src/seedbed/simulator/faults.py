@@ -12,7 +12,7 @@ from seedbed.simulator.refusals import BY_FAULT
 
 STATUS_FAULTS = frozenset({*BY_FAULT, "rate_limit", "session_limit"})
 SOCKET_FAULTS = frozenset({"hang", "slow_drip", "cut", "reset"})
-STREAM_FAULTS = frozenset({"stream_error", "stream_no_end"})
+STREAM_FAULTS = frozenset({"stream_error", "stream_no_end", "stream_split", "stream_duplicate"})
 BODY_FAULTS = frozenset({"empty_choices", "not_json_body", "gzip_bomb", "wrong_model"})
 CONTENT_FAULTS = frozenset(
     {
@@ -80,9 +80,7 @@ class Script:
         self._hits: Counter[tuple[int, str]] = Counter()
         self._attempts: Counter[str] = Counter()
 
-    def pick(
-        self, prompt: str, items: Sequence[str], digest: str, unfit: Collection[str] = ()
-    ) -> FaultRule | None:
+    def pick(self, prompt: str, items: Sequence[str], digest: str, unfit: Collection[str] = ()) -> FaultRule | None:
         """`unfit` names the faults that cannot happen to this kind of request; they are not counted."""
         for number, (rule, pattern) in enumerate(self._rules):
             if rule.fault in unfit:

@@ -37,12 +37,14 @@ def sections(prompt: str, keys: Sequence[str]) -> Sections:
 
 
 def _marks(prompt: str, keys: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Where keys stand: first on their lines if all do, else near the start of lines, else anywhere."""
     names = "|".join(re.escape(key) for key in sorted(keys, key=len, reverse=True))
-    at_line_start = re.compile(rf"^([^\n]{{0,24}}?(?<!\w))({names})(?!\w)", re.MULTILINE)
-    found = list(at_line_start.finditer(prompt))
-    if len({match[2] for match in found}) < len(keys):
-        found = list(re.finditer(rf"((?<!\w))({names})(?!\w)", prompt))
-    return ((match[2], match.start(), match.end()) for match in found)
+    found: list[re.Match[str]] = []
+    for before in (r"^[^\w\n]{0,8}", r"^[^\n]{0,24}?(?<!\w)", r"(?<!\w)"):
+        found = list(re.finditer(rf"{before}({names})(?!\w)", prompt, re.MULTILINE))
+        if len({match[1] for match in found}) == len(keys):
+            break
+    return ((match[1], match.start(), match.end()) for match in found)
 
 
 def _inside(root: Mapping[str, Any], schema: Mapping[str, Any], *path: str) -> Mapping[str, Any]:

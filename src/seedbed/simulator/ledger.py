@@ -41,6 +41,7 @@ class Ledger:
     entries: list[Entry] = field(default_factory=list)
     in_flight: int = 0
     peak: int = 0
+    _opened: int = field(init=False, default=0)
     _started: float = field(init=False)
     _file: IO[bytes] | None = field(init=False, default=None)
 
@@ -49,13 +50,11 @@ class Ledger:
         if self.path is not None:
             self._file = self.path.open("ab", buffering=0)
 
-    def open(
-        self, path: str, model: str, key_fingerprint: str | None, digest: str, items: Sequence[str]
-    ) -> Entry:
+    def open(self, path: str, model: str, key_fingerprint: str | None, digest: str, items: Sequence[str]) -> Entry:
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         entry = Entry(
-            seq=len(self.entries),
+            seq=self._opened,
             time=round(self.clock() - self._started, 6),
             path=path,
             model=model,
@@ -65,8 +64,13 @@ class Ledger:
             items=tuple(items),
             in_flight=self.in_flight,
         )
+        self._opened += 1
         self.entries.append(entry)
         return entry
+
+    def since(self, seq: int) -> list[Entry]:
+        first = self._opened - len(self.entries)
+        return self.entries[max(0, seq - first) :]
 
     def close(self, entry: Entry) -> None:
         entry.open = False
@@ -75,7 +79,7 @@ class Ledger:
             self._file.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
 
     def reset(self) -> None:
-        """Forgets the entries, not the requests that are still in flight."""
+        """Forgets the entries, not what is in flight; `seq` goes on, so that no answer's id comes twice."""
         self.entries = []
         self.peak = self.in_flight
         self._started = self.clock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -16,32 +16,28 @@ class Names:
 
     def __init__(self, names: Sequence[str] = (), pattern: str | None = None) -> None:
         self._pattern = re.compile(pattern) if pattern else None
-        self._by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
-        for name in sorted(set(names), key=lambda each: (-len(each), each)):
+        self._by_tokens: dict[tuple[str, ...], str] = {}
+        self._lengths: dict[str, set[int]] = {}
+        for name in sorted(set(names), key=lambda each: (len(each), each)):
             tokens = tuple(_TOKEN.findall(name))
             if tokens:
-                self._by_first.setdefault(tokens[0], []).append((tokens, name))
+                self._by_tokens[tokens] = name
+                self._lengths.setdefault(tokens[0], set()).add(len(tokens))
 
     def __bool__(self) -> bool:
-        return self._pattern is not None or bool(self._by_first)
+        return self._pattern is not None or bool(self._by_tokens)
 
     def find(self, text: str) -> str | None:
         if self._pattern is not None:
             match = self._pattern.search(text)
             if match is not None:
                 return match[1] if match.re.groups else match[0]
-        return self._longest(text) if self._by_first else None
+        return max(self._named(text), key=len, default=None) if self._by_tokens else None
 
-    def _longest(self, text: str) -> str | None:
+    def _named(self, text: str) -> Iterator[str]:
         tokens = _TOKEN.findall(text)
-        known = self._by_first.keys() & set(tokens)
-        best: str | None = None
-        for start, token in enumerate(tokens) if known else ():
-            if token in known:
-                for wanted, name in self._by_first[token]:
-                    if best is not None and len(name) <= len(best):
-                        break
-                    if tuple(tokens[start : start + len(wanted)]) == wanted:
-                        best = name
-                        break
-        return best
+        for start, token in enumerate(tokens):
+            for length in self._lengths.get(token, ()):
+                name = self._by_tokens.get(tuple(tokens[start : start + length]))
+                if name is not None:
+                    yield name

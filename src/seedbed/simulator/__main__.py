@@ -1,0 +1,5 @@
+import sys
+
+from seedbed.simulator.run import main
+
+sys.exit(main())
