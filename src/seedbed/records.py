@@ -228,6 +228,24 @@ def same_cell(left: Any, right: Any, logical: LogicalType | None = None) -> bool
     return _tagged(cell(left), logical) == _tagged(cell(right), logical)
 
 
+def pack(value: Any) -> str:
+    """JSON of values that came from a database: bytes are kept, other strangers become text."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=_packed)
+
+
+def unpack(text: str) -> Any:
+    """Inverse of :func:`pack`."""
+    return json.loads(text, object_hook=_unpacked)
+
+
+def _packed(value: Any) -> Any:
+    return {"$bytes": bytes(value).hex()} if isinstance(value, bytes | bytearray | memoryview) else str(value)
+
+
+def _unpacked(value: dict[str, Any]) -> Any:
+    return bytes.fromhex(value["$bytes"]) if value.keys() == {"$bytes"} else value
+
+
 def _own(value: Any) -> tuple[bytes, str]:
     return (b"N", "") if value is None else _by_own_type(value)
 
@@ -359,6 +377,9 @@ class Usage:
         )
 
 
+NO_USAGE = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What reading a body found, before the text itself is parsed."""
@@ -400,7 +421,7 @@ class Outcome:
     output: Any = None
     before: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     cost: int | None = 0
     calls: tuple[str, ...] = ()
     attempts: int = 0

@@ -98,11 +98,25 @@ class Verified:
     corrupt: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts for a status line, without reading a body; ``Verified`` counts the records themselves."""
+
+    files: int = 0
+    intents: int = 0
+    receipts: int = 0
+    closed: int = 0
+    doubtful: int = 0
+    open: int = 0
+
+
 class ReceiptWriter(Protocol):
     """One process's appender. Appends return at once; ``token`` comes back through ``on_commit``
     (called on the writer's thread, with a list) when the record is durable."""
 
     name: str
+    low_on_space: bool
+    """The last room on the disk is used up: what is in flight is stored, nothing more may be sent."""
 
     def next_id(self) -> str: ...
     def intend(self, intent: Intent, token: Any) -> None: ...
@@ -121,6 +135,8 @@ class ReceiptStore(Protocol):
     def purchases(self, after: Mark | None = None, *, stage: str | None = None) -> Iterator[Purchase]: ...
     def of_calls(self, calls: Sequence[str]) -> list[Purchase]: ...
     def get(self, intent: str) -> Purchase | None: ...
+    def summary(self) -> Summary: ...
+    def size_bytes(self) -> int: ...
     def verify(self) -> Verified: ...
     def export(self) -> Iterator[dict[str, Any]]: ...
     def take_in(self, lines: Iterable[dict[str, Any]]) -> tuple[int, int]:

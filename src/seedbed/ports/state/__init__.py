@@ -1,0 +1,228 @@
+"""What seedbed remembers: runs, rounds, outcomes, releases, the till. The outcome here is the authority.
+
+Each thread opens its own :class:`State`; every method is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from seedbed.records import NO_USAGE, Outcome, OutcomeState, Usage
+
+RunStatus = Literal["running", "completed", "partial", "failed"]
+RoundStatus = Literal["open", "closed", "superseded"]
+ReleaseStatus = Literal["applying", "applied", "partly rolled back", "rolled back"]
+TillKind = Literal["settle", "doubt"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One invocation that works. ``cap`` in 10⁻⁹ USD; times in Unix milliseconds."""
+
+    id: str
+    command: str
+    target: str
+    started: int
+    status: RunStatus
+    settings: Mapping[str, Any]
+    pid: int
+    host: str
+    finished: int | None = None
+    cap: int | None = None
+    exit_code: int | None = None
+    message: str = ""
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRow:
+    """One derivation of what is missing. ``number`` rises with each round of the project."""
+
+    id: str
+    number: int
+    stage: str
+    part: str
+    recipe: str
+    status: RoundStatus
+    run: str
+    opened: int
+    items: int = 0
+    closed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TillEntry:
+    """Money and tokens of one intent. ``nano`` is None when the price is unknown."""
+
+    intent: str
+    kind: TillKind
+    nano: int | None
+    stage: str
+    run: str
+    model: str
+    at: int
+    usage: Usage = NO_USAGE
+    served: str = ""
+    saved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    id: str
+    stage: str
+    table: str
+    status: ReleaseStatus
+    opened: int
+    run: str = ""
+    closed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRow:
+    """What became of one row that an accepted output stands for."""
+
+    stage: str
+    round: str
+    parent: str
+    ordinal: int
+    table: str
+    id: str
+    fate: str
+    release: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What upload did with an outcome: applied, drifted, vanished, refused, cleared."""
+
+    key: str
+    round: str
+    fate: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of the current outcomes of a stage."""
+
+    states: Mapping[str, int] = field(default_factory=dict)
+    stale: int = 0
+    made: int = 0
+    cost: int | None = 0
+    uploaded: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def settled(self) -> int:
+        return sum(self.states.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Money by group. ``unknown`` counts entries without a price; ``doubtful`` is held for calls in doubt."""
+
+    group: tuple[str, ...]
+    nano: int
+    doubtful: int
+    unknown: int
+    calls: int
+    usage: Usage
+    saved: int = 0
+
+
+class State(Protocol):
+    # runs
+    def open_run(self, run: RunRow) -> None: ...
+    def close_run(self, run: str, status: RunStatus, exit_code: int, message: str, at: int) -> None: ...
+    def set_page(self, run: str, page: str) -> None: ...
+    def runs(self, *, limit: int = 50, status: RunStatus | None = None) -> list[RunRow]: ...
+    def run(self, run: str) -> RunRow | None: ...
+
+    # rounds
+    def open_round(self, row: RoundRow) -> RoundRow:
+        """Stores the round with the next number."""
+        ...
+
+    def count_round(self, round_id: str, items: int) -> None: ...
+    def close_round(self, round_id: str, status: RoundStatus, at: int) -> None: ...
+    def rounds(self, *, stage: str | None = None, status: RoundStatus | None = None) -> list[RoundRow]: ...
+    def rounds_of_run(self, run: str) -> list[RoundRow]: ...
+
+    # outcomes
+    def settled(self, stage: str, keys: Sequence[str]) -> set[str]: ...
+    def settled_in_round(self, round_id: str, stage: str, keys: Sequence[str]) -> set[str]: ...
+    def settle(
+        self,
+        outcomes: Iterable[Outcome],
+        entries: Iterable[TillEntry] = (),
+        marks: Mapping[tuple[str, str], int] | None = None,
+    ) -> None:
+        """Outcomes, their money and the settled marks (writer, stage) in one transaction. Repeatable."""
+        ...
+
+    def current(self, stage: str, keys: Sequence[str]) -> dict[str, Outcome]: ...
+    def outcomes(
+        self,
+        stage: str,
+        *,
+        states: Sequence[OutcomeState] | None = None,
+        waiting: bool = False,
+        after: str | None = None,
+        limit: int = 1000,
+        round_id: str | None = None,
+    ) -> list[Outcome]:
+        """Current outcomes in key order, a page at a time. ``waiting``: accepted and not yet uploaded."""
+        ...
+
+    def set_state(self, stage: str, keys: Sequence[str], state: OutcomeState) -> int: ...
+    def tally(self, stage: str, recipe: str | None = None) -> Tally: ...
+    def stages(self) -> list[str]: ...
+    def states_of_round(self, round_id: str) -> dict[str, int]: ...
+    def keys_of_round(self, round_id: str, *, after: str | None, limit: int) -> list[str]: ...
+    def reasons(self, stage: str | None = None) -> list[tuple[str, str, str, int, str]]:
+        """(stage, state, code, count, an example key) of current outcomes that were not accepted."""
+        ...
+
+    def marks(self, stage: str) -> dict[str, int]: ...
+
+    # uploads
+    def open_release(self, release: Release) -> Release:
+        """The stage's release that is still being applied, else this new one."""
+        ...
+
+    def close_release(self, release: str, status: ReleaseStatus, at: int) -> None: ...
+    def releases(self) -> list[Release]: ...
+    def uploaded(self, stage: str, release: str, fates: Iterable[Uploaded], made: Iterable[MadeRow] = ()) -> None: ...
+    def upload_fate(self, stage: str, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """(fate, release) of current outcomes that were uploaded."""
+        ...
+
+    def made_of_round(self, round_id: str) -> dict[str, int]: ...
+    def made_total(self, round_id: str) -> int:
+        """Rows that the accepted outputs of a round stand for, counted by the reader."""
+        ...
+
+    def withdraw_made(self, release: str) -> None: ...
+    def items_of_release(self, release: str) -> list[str]: ...
+
+    # money
+    def till_has(self, intents: Sequence[str]) -> set[str]: ...
+    def spending(self, by: Sequence[str] = (), *, run: str | None = None) -> list[Spending]:
+        """Grouped by any of stage, model, served, run, day."""
+        ...
+
+    # small settings
+    def recipe(self, recipe: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+        """Store (with ``body``) or read a recipe by its hash."""
+        ...
+
+    def note(self, name: str, value: Any = None) -> Any:
+        """Store (with ``value``) or read a small named JSON value."""
+        ...
+
+    def close(self) -> None: ...
+
+
+OutcomePage = Iterator[list[Outcome]]

@@ -1,0 +1,103 @@
+"""Facts: entries exploded into facts, the facts validated, the valid ones turned into six styles of challenge.
+
+The folder beside this page holds the tables (``tables.sql``), the questions (``prompts/``, ``shapes/``), the
+topics and ten entries to begin with (``topics.jsonl``, ``sample.jsonl``), and the stand-in's answers (``standin``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from seedbed import Pipeline, Selection, Stage, fills, makes, unique
+from seedbed.recipes.facts import checks, lookups, rows, validation
+from seedbed.recipes.facts.settings import Settings
+
+
+def pipeline(settings: Mapping[str, Any]) -> Pipeline:
+    """The stages in their order. Raises ConfigError for a setting that is not one."""
+    chosen = Settings.read(settings)
+    return Pipeline("facts", [inherit(), explode(chosen), validate(), challenges(chosen)])
+
+
+def inherit() -> Stage:
+    """A spin-off without a topic takes that of its nearest ancestor that has one."""
+    return Stage(
+        "facts.inherit",
+        fills("entries", ["topic"], source="entries_heirs"),
+        compute=lambda entry: {"topic": entry["inherited_topic"]},
+        inputs=("inherited_topic",),
+    )
+
+
+def explode(chosen: Settings) -> Stage:
+    """An entry with a topic → facts, and the entries found on the way."""
+    return Stage(
+        "facts.explode",
+        makes(
+            Selection("entries", explodable(chosen)),
+            rows=rows.exploded,
+            into={"facts": [unique("topic", "title"), unique("content_hash")], "entries": unique("topic", "name")},
+            depth=chosen.depth,
+            cost={"facts": "cost_nano"},
+        ),
+        prompt="prompts/explode.md",
+        shape="shapes/explode.json",
+        inputs=("name", "topic", "richness", "data"),
+        context={
+            "titles": lookups.existing_titles,
+            "about": lookups.about_topic,
+            "origin": lookups.origin_of,
+            "count": lookups.facts_wanted(chosen.facts_per_entry),
+        },
+        checks=[checks.explosion_is_sound],
+        max_output=8000,
+    )
+
+
+def validate() -> Stage:
+    """A pending fact → validated or rejected, with what was found. Costs nothing."""
+    return Stage(
+        "facts.validate",
+        fills("facts", ["status", "findings"]),
+        eligible="status = 'pending_validation'",
+        compute=validation.validated,
+        inputs=(
+            "topic", "entry", "title", "challenge_title", "facts", "context", "notability_score", "notability_reason",
+            "source_type", "expires_at",
+        ),
+        context={
+            "about": lookups.topic_of,
+            "source": lookups.entry_of,
+            "others": lookups.other_facts,
+            "today": lookups.today,
+        },
+    )  # fmt: skip
+
+
+def challenges(chosen: Settings) -> Stage:
+    """A validated fact → one challenge for each style, in one call."""
+    return Stage(
+        chosen.challenges_stage,
+        makes(
+            Selection("facts_to_challenge", key=("id",)),
+            rows=rows.challenged,
+            into={"challenges": unique("fact", "style", "difficulty")},
+            cost={"challenges": "cost_nano"},
+        ),
+        prompt="prompts/challenges.md",
+        shape="shapes/challenges.json",
+        inputs=("title", "entry_name", "topic_name", "facts", "context"),
+        context={"wanted": lookups.challenges_wanted(chosen.style_names, chosen.difficulty)},
+        checks=[checks.challenges_keep_the_rules],
+        max_output=6000,
+    )
+
+
+def explodable(chosen: Settings) -> str:
+    """With a topic, not too deep, and of no topic that is switched off."""
+    condition = f"topic is not empty and depth <= {chosen.depth}"
+    if chosen.disabled:
+        listed = ", ".join("'" + slug.replace("'", "''") + "'" for slug in chosen.disabled)
+        condition += f" and topic not in ({listed})"
+    return condition

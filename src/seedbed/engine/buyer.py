@@ -1,0 +1,365 @@
+"""The buyer: a place under the limits, money from the till, intent, send, whole body, receipt.
+
+Its event loop holds nothing else. Reading happens elsewhere; a full reader holds back new sends
+and never a call in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, NoReturn, Protocol
+
+from seedbed.engine.orders import Bought, Flow, Intake, Marks, Order
+from seedbed.errors import BudgetReached, ConfigError, DiskFull, PriceUnknown, ProviderDown, SeedbedError
+from seedbed.events import Draining, Event, Meter, Waiting
+from seedbed.policy.budget import Till
+from seedbed.policy.limits import Breaker, Gate
+from seedbed.policy.retry import PATIENCE, Again, Ended, GiveUp, History, Patience, Stop, decide
+from seedbed.ports.models import Answer, Completer, Target, Trouble
+from seedbed.ports.receipts import Ending, EndKind, Intent, Receipt, ReceiptWriter
+from seedbed.records import Request, usd
+
+LONG_WAIT = 3.0
+"""Seconds from which a wait is told."""
+
+SAME_TROUBLE = 5
+"""Requests declined as wrong, with none answered, after which the run and not the item is at fault."""
+
+_NO_CONNECTION = Patience(max_tries=1_000_000)
+
+
+class WorstCase(Protocol):
+    def worst_case(self, model: str, input_bytes: int, max_output: int) -> int | None: ...
+
+
+@dataclass
+class Market:
+    """All that buying needs from the world, chosen by the project."""
+
+    completers: Mapping[str, Completer]
+    target: Callable[[Request], Target]
+    prices: WorstCase
+    till: Till
+    writer: ReceiptWriter
+    clock: Callable[[], float]
+    now: Callable[[], int]
+    random: Callable[[], float]
+    run: str
+    meter: Meter
+    emit: Callable[[Event], None]
+    gate: Gate = field(default_factory=Gate)
+    breaker: Breaker = field(default_factory=Breaker)
+    grace: float = 20.0
+
+
+class Buyer:
+    """Buys what the intake holds with ``concurrency`` workers and hands each result to ``deliver``."""
+
+    def __init__(
+        self,
+        market: Market,
+        intake: Intake,
+        flow: Flow,
+        marks: Marks,
+        deliver: Callable[[Bought], None],
+        has_room: Callable[[], bool],
+    ) -> None:
+        self.market = market
+        self.intake = intake
+        self.flow = flow
+        self.marks = marks
+        self.deliver = deliver
+        self.has_room = has_room
+        self._freed = asyncio.Event()
+        self._worked = False
+        self._given_up = 0
+
+    def freed(self) -> None:
+        """Room in the reader or money in the till came free. Called on the loop."""
+        self._freed.set()
+
+    async def run(self, concurrency: int) -> None:
+        """Until the intake has ended. After a stop, calls in flight get ``grace`` seconds to come back."""
+        for completer in self.market.completers.values():
+            await completer.open(concurrency)
+        workers = {asyncio.create_task(self._work()) for _ in range(concurrency)}
+        try:
+            await self._until_done(workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            for completer in self.market.completers.values():
+                await completer.close()
+
+    async def _until_done(self, workers: set[asyncio.Task[None]]) -> None:
+        pending = workers
+        while pending:
+            done, pending = await asyncio.wait(pending, timeout=0.2, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                if (error := task.exception()) is not None:
+                    self.flow.stop(error)
+            if self.flow.stopping.is_set():
+                break
+        if pending:
+            self.freed()
+            flying = self.market.meter.in_flight
+            if flying:
+                self.market.emit(Draining(str(self.flow.error), flying))
+            await asyncio.wait(pending, timeout=self.market.grace)
+
+    async def _work(self) -> None:
+        while True:
+            while not self.has_room() and not self.flow.stopping.is_set():
+                self._freed.clear()
+                if not self.has_room():
+                    await self._freed.wait()
+            order = await self.intake.take()
+            if order is None:
+                return
+            self.deliver(await self._buy(order))
+
+    # ----------------------------------------------------------------------------------- one call
+
+    async def _buy(self, order: Order) -> Bought:
+        intents: list[tuple[Intent, Ending | None]] = []
+        history = History(doubts=order.doubts)
+        while not self.flow.stopping.is_set():
+            try:
+                await self._gate()
+                intent, answer, trouble = await self._try(order, intents)
+            except _Halted:
+                break
+            except (SeedbedError, OSError) as error:
+                self.flow.stop(error)
+                break
+            if answer is not None and answer.status == 200:
+                return await self._received(order, intent, answer, intents)
+            if answer is not None and self._relearn(order, answer):
+                continue
+            self.market.meter.retries += 1
+            decision = self._decide(answer, trouble, history)
+            if isinstance(decision, Stop):
+                self.flow.stop(decision.error)
+                break
+            if isinstance(decision, GiveUp):
+                self._note_give_up(decision)
+                return Bought(order, tuple(intents), gave_up=decision.finding, state=decision.state)
+            history = history.then(decision)
+            if not await self._wait(decision):
+                break
+        return Bought(order, tuple(intents))
+
+    def _decide(self, answer: Answer | None, trouble: Trouble | None, history: History) -> Again | GiveUp | Stop:
+        # No connection says nothing about the item: the breaker, not a count of tries, ends that.
+        patience = _NO_CONNECTION if trouble is not None and not trouble.sent else PATIENCE
+        return decide(_ended(answer, trouble), history, random=self.market.random, patience=patience)
+
+    def _note_give_up(self, decision: GiveUp) -> None:
+        """A request that is wrong for every item ends the run with one message, not one for each."""
+        if self._worked or decision.finding.code != "bad_request":
+            return
+        self._given_up += 1
+        if self._given_up >= SAME_TROUBLE:
+            self.flow.stop(
+                ConfigError(
+                    f"The endpoint declines every request: {decision.finding.message}",
+                    hint="See one request with: seedbed generate STAGE --dry-run",
+                )
+            )
+
+    async def _try(
+        self, order: Order, intents: list[tuple[Intent, Ending | None]]
+    ) -> tuple[Intent, Answer | None, Trouble | None]:
+        market = self.market
+        target = market.target(order.request)
+        completer = market.completers[target.provider]
+        wire = completer.wire(order.request, target, stream=order.stage.stage.stream)
+        worst = market.prices.worst_case(target.name, len(wire.body), int(order.request.parameters["max_output"]))
+        intent = self._intent(order, target, worst)
+        await self._reserve(intent, worst)
+        self.marks.opened(order.stage.name, intent.id)
+        intents.append((intent, None))
+        await self._durable(market.writer.intend, intent)
+        if self.flow.stopping.is_set() or getattr(market.writer, "low_on_space", False):
+            await self._end(intents, "closed", "never sent")
+            if not self.flow.stopping.is_set():
+                raise DiskFull(
+                    "The disk is full; what was in flight is stored.", hint="Make room, then run the same command."
+                )
+            raise _Halted
+        meter = market.meter
+        meter.in_flight += 1
+        meter.calls += 1
+        meter.peak_in_flight = max(meter.peak_in_flight, meter.in_flight)
+        try:
+            answer = await completer.send(wire, target)
+        except Trouble as trouble:
+            await self._end(intents, "doubt" if trouble.sent else "closed", f"{trouble.kind}: {trouble}")
+            return intent, None, trouble
+        finally:
+            meter.in_flight -= 1
+        if answer.status != 200:
+            words = answer.body[:300].decode("utf-8", "replace")
+            await self._end(intents, "closed", f"HTTP {answer.status} {words}")
+        return intent, answer, None
+
+    def _intent(self, order: Order, target: Target, worst: int | None) -> Intent:
+        market = self.market
+        return Intent(
+            id=market.writer.next_id(),
+            call=order.call,
+            stage=order.stage.name,
+            round=order.round,
+            name=order.name,
+            attempt=order.attempt,
+            items=order.items,
+            recipe=order.stage.recipe,
+            request=order.request,
+            request_digest=order.request.digest(),
+            model=target.name,
+            account=target.account,
+            reserved=worst,
+            run=market.run,
+            at=market.now(),
+        )
+
+    async def _received(
+        self, order: Order, intent: Intent, answer: Answer, intents: list[tuple[Intent, Ending | None]]
+    ) -> Bought:
+        receipt = Receipt(
+            intent=intent.id,
+            status=answer.status,
+            headers=answer.headers,
+            body=answer.body,
+            format=answer.format,
+            sha256=sha256(answer.body).hexdigest(),
+            at=self.market.now(),
+        )
+        try:
+            await self._durable(self.market.writer.receive, receipt)
+        except SeedbedError as error:
+            self.flow.stop(error)
+            return Bought(order, tuple(intents))
+        self.market.breaker.worked()
+        self._worked = True
+        return Bought(order, tuple(intents), receipt=receipt)
+
+    async def _end(self, intents: list[tuple[Intent, Ending | None]], kind: EndKind, reason: str) -> None:
+        intent = intents[-1][0]
+        ending = Ending(intent.id, kind, reason, self.market.now())
+        await self._durable(self.market.writer.end, ending)
+        intents[-1] = (intent, ending)
+        if kind == "closed":
+            self.market.till.refund(intent.id)
+        else:
+            self.market.till.settle(intent.id, intent.reserved)
+        self.freed()
+
+    async def _durable(self, append: Callable[[Any, Any], None], record: Any) -> None:
+        """Wait until a record's commit has returned."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        append(record, waiting)
+        await waiting
+
+    # ------------------------------------------------------------------------------ money and waits
+
+    async def _reserve(self, intent: Intent, worst: int | None) -> None:
+        till = self.market.till
+        if worst is None and till.capped:
+            raise PriceUnknown(
+                f"The price of {intent.model} is unknown, so a cap cannot be kept.",
+                hint=f'Give it in the project file: [prices."{intent.model}"] input = 0.4, output = 1.6'
+                " (USD per million tokens), or run without --budget.",
+            )
+        while (said := till.reserve(intent.id, worst or 0)) != "yes":
+            if said == "never":
+                self._out_of_money(worst or 0)
+            self._freed.clear()
+            await self._freed.wait()
+            if self.flow.stopping.is_set():
+                raise _Halted
+
+    def _out_of_money(self, worst: int) -> NoReturn:
+        till = self.market.till
+        cap = till.short_of()
+        if cap is None:
+            raise AssertionError("only a cap can decline a reservation")
+        spent = cap.before + till.spent
+        raise BudgetReached(
+            f"The {cap.name} of {usd(cap.nano)} is reached: spent {usd(spent)},"
+            f" and the next call may cost up to {usd(worst)}.",
+            hint="Everything received is saved. Go on with a higher --budget.",
+        )
+
+    async def _gate(self) -> None:
+        while (seconds := self.market.gate.wait(self.market.clock())) > 0:
+            await self._sleep(seconds)
+            if self.flow.stopping.is_set():
+                raise _Halted
+
+    async def _wait(self, decision: Again) -> bool:
+        """Wait as decided; False when the provider counts as down or the run stops."""
+        market = self.market
+        if decision.limited:
+            market.gate.close(market.clock(), decision.after)
+            if decision.after >= LONG_WAIT:
+                market.emit(Waiting(decision.reason, decision.after))
+            return not self.flow.stopping.is_set()
+        if market.breaker.failed(market.clock(), worked_before=self._worked):
+            self.flow.stop(
+                ProviderDown(
+                    f"The provider gave no answer {market.breaker.failures} times in a row.",
+                    why=decision.reason,
+                    hint="Everything received is saved. Run the same command again later.",
+                )
+            )
+            return False
+        await self._sleep(decision.after)
+        return not self.flow.stopping.is_set()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep that a stop ends within a fraction of a second."""
+        until = self.market.clock() + seconds
+        while (left := until - self.market.clock()) > 0 and not self.flow.stopping.is_set():  # noqa: ASYNC110 - a stop
+            await asyncio.sleep(min(left, 0.25))  # comes from other threads, and clocks may be false
+
+    def _relearn(self, order: Order, answer: Answer) -> bool:
+        if answer.status not in (400, 404, 415, 422):
+            return False
+        target = self.market.target(order.request)
+        return self.market.completers[target.provider].learn(target, answer.status, answer.body)
+
+
+class _Halted(Exception):
+    """The run stops; this call was not sent."""
+
+
+def _ended(answer: Answer | None, trouble: Trouble | None) -> Ended:
+    if trouble is not None:
+        return Ended(trouble=trouble.kind, message=str(trouble))
+    if answer is None:
+        raise AssertionError("a call ends with an answer or with trouble")
+    return Ended(status=answer.status, headers=answer.headers, body=answer.body)
+
+
+def on_commit(tokens: list[Any], error: BaseException | None) -> None:
+    """What a receipt writer calls after a commit: one hop to the loop for all that it made durable."""
+    waiting = [token for token in tokens if isinstance(token, asyncio.Future)]
+    if waiting:
+        with suppress(RuntimeError):  # the loop has closed: the run is over, the record is durable
+            waiting[0].get_loop().call_soon_threadsafe(_resolve, waiting, error)
+
+
+def _resolve(waiting: list[asyncio.Future[None]], error: BaseException | None) -> None:
+    for future in waiting:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

@@ -1,0 +1,170 @@
+"""Settle first: whatever was received and has no outcome yet is read before anything is selected.
+
+An intent that ended with its process is in doubt: it stays counted as paid at its reservation and
+its call is asked once more.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from seedbed.engine.binding import BoundStage
+from seedbed.engine.orders import Bought, Order, Spent
+from seedbed.engine.reader import Reader
+from seedbed.policy.budget import Till
+from seedbed.policy.replies import ShapeReader
+from seedbed.ports.receipts import Mark, Purchase, ReceiptStore
+from seedbed.ports.state import State, TillEntry
+from seedbed.records import NO_USAGE, Item
+
+
+@dataclass
+class Leftovers:
+    """What settle-first found. ``orders`` go on where an answer was declined or a call is in doubt."""
+
+    read: int = 0
+    doubtful: int = 0
+    corrupt: list[str] = field(default_factory=list)
+    orders: dict[str, list[Order]] = field(default_factory=lambda: defaultdict(list))
+    held: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    replay: dict[str, list[Purchase]] = field(default_factory=lambda: defaultdict(list))
+    items: dict[str, dict[str, Item]] = field(default_factory=lambda: defaultdict(dict))
+
+
+def unsettled(receipts: ReceiptStore, state: State, stage: str) -> list[Purchase]:
+    """Purchases of a stage beyond the settled marks that have no outcome for one of their items."""
+    found = list(receipts.purchases(state.marks(stage), stage=stage))
+    by_round: dict[str, list[Purchase]] = defaultdict(list)
+    for purchase in found:
+        by_round[purchase.intent.round].append(purchase)
+    out: list[Purchase] = []
+    for round_id, purchases in by_round.items():
+        keys = sorted({item.key for p in purchases for item in p.intent.items})
+        settled = state.settled_in_round(round_id, stage, keys)
+        out.extend(p for p in purchases if any(item.key not in settled for item in p.intent.items))
+    return out
+
+
+def adopt(till: Till, receipts: ReceiptStore, state: State, own: str) -> None:
+    """Hold the reservations of intents that no till entry has settled, of all stages of the project.
+
+    ``own`` is the writer of this process, whose intents are held already.
+    """
+    for stage in state.stages():
+        open_ones = [p for p in receipts.purchases(state.marks(stage), stage=stage) if p.writer != own]
+        booked = state.till_has([p.intent.id for p in open_ones])
+        for purchase in open_ones:
+            closed = purchase.ending is not None and purchase.ending.kind == "closed" and purchase.receipt is None
+            if purchase.intent.id not in booked and not closed:
+                till.adopt(purchase.intent.id, purchase.intent.reserved or 0)
+
+
+def settle_first(
+    stage: BoundStage, purchases: Sequence[Purchase], reader: Reader, state: State, till: Till
+) -> Leftovers:
+    """Read all receipts of earlier processes; say which orders go on."""
+    left = Leftovers()
+    doubts: dict[str, int] = defaultdict(int)
+    received: list[Purchase] = []
+    entries: list[TillEntry] = []
+    for purchase in purchases:
+        if purchase.corrupt:
+            left.corrupt.append(purchase.intent.id)
+            continue
+        for item in purchase.intent.items:
+            left.items[purchase.intent.round].setdefault(item.key, item)
+        left.replay[purchase.intent.call].append(purchase)
+        if purchase.receipt is not None:
+            received.append(purchase)
+        elif purchase.ending is None or purchase.ending.kind == "doubt":
+            doubts[purchase.intent.call] += 1
+            left.doubtful += 1
+            entries.append(_doubt(purchase))
+            till.settle(purchase.intent.id, purchase.intent.reserved)
+    if entries:
+        state.settle((), entries)
+    if stage.stage.prompt is not None:
+        _read_all(stage, received, doubts, reader, left)
+        _ask_doubtful(stage, purchases, doubts, left)
+    return left
+
+
+def _read_all(
+    stage: BoundStage, received: Iterable[Purchase], doubts: dict[str, int], reader: Reader, left: Leftovers
+) -> None:
+    """Receipts in the order of their attempts, so that what an earlier one cost travels on."""
+    again: dict[str, Order] = {}
+    asked, reader.ask_again = reader.ask_again, lambda orders: again.update((o.call, o) for o in orders)
+    try:
+        for purchase in sorted(received, key=lambda p: (p.intent.attempt, p.writer, p.number)):
+            intent = purchase.intent
+            order = again.pop(intent.call, None)
+            order = replace(order, request=intent.request) if order else _order(stage, purchase)
+            bought = Bought(order, ((intent, purchase.ending),), receipt=purchase.receipt)
+            reader.settle([bought])
+            left.read += 1
+    finally:
+        reader.ask_again = asked
+    for order in again.values():
+        if order.stage.recipe == stage.recipe:
+            left.orders[order.round].append(replace(order, stage=stage, doubts=doubts.get(order.call, 0)))
+            left.held[order.round].update(item.key for item in order.items)
+
+
+def _ask_doubtful(stage: BoundStage, purchases: Iterable[Purchase], doubts: dict[str, int], left: Leftovers) -> None:
+    """Calls that ended in doubt and have no receipt: the same question again."""
+    answered = {p.intent.call for p in purchases if p.receipt is not None}
+    seen: set[str] = set()
+    for purchase in purchases:
+        intent = purchase.intent
+        if intent.call in answered or intent.call not in doubts or intent.call in seen:
+            continue
+        seen.add(intent.call)
+        keys = {item.key for item in intent.items}
+        if intent.recipe != stage.recipe or keys & left.held[intent.round]:
+            continue
+        left.orders[intent.round].append(_order(stage, purchase, doubts=doubts[intent.call]))
+        left.held[intent.round].update(keys)
+
+
+def _order(stage: BoundStage, purchase: Purchase, *, doubts: int = 0) -> Order:
+    intent = purchase.intent
+    if intent.recipe != stage.recipe:  # read it with the shape that it was asked with
+        alone = len(intent.items) == 1
+        shape = ShapeReader(intent.request.shape) if intent.request.shape and alone else None
+        stage = replace(stage, recipe=intent.recipe, reader=shape)
+    return Order(
+        stage=stage,
+        round=intent.round,
+        name=intent.name,
+        attempt=intent.attempt,
+        items=intent.items,
+        request=intent.request,
+        call=intent.call,
+        doubts=doubts,
+        spent=tuple(Spent() for _ in intent.items),
+    )
+
+
+def _doubt(purchase: Purchase) -> TillEntry:
+    intent = purchase.intent
+    return TillEntry(
+        intent.id, "doubt", intent.reserved, intent.stage, intent.run, intent.model, intent.at, NO_USAGE, ""
+    )
+
+
+def settled_marks(receipts: ReceiptStore, state: State, stage: str, own: str) -> Mark:
+    """How far the files of other writers are settled for a stage by now."""
+    marks: dict[str, int] = {}
+    waiting = {p.intent.id for p in unsettled(receipts, state, stage)}
+    blocked: set[str] = set()
+    for purchase in receipts.purchases(state.marks(stage), stage=stage):
+        if purchase.writer == own or purchase.writer in blocked:
+            continue
+        if purchase.intent.id in waiting:
+            blocked.add(purchase.writer)
+            continue
+        marks[purchase.writer] = purchase.number
+    return marks

@@ -1,0 +1,207 @@
+"""Prompts: Markdown with Jinja in a sandbox. The part above ``<!-- item -->`` is the same for many items.
+
+A prompt that names nothing of the item gets the item's inputs as JSON below it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateError, TemplateNotFound, meta, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from seedbed.errors import ConfigError, nearest
+from seedbed.records import Message
+
+SPLIT = "<!-- item -->"
+WHOLE_ROW = "row"
+MAX_PROMPT = 4_000_000
+"""Characters a rendered prompt may have."""
+
+
+Places = tuple[Path, ...]
+"""Folders where prompts and shapes are looked for: the project's own first, then the recipe's."""
+
+
+def find(name: str, places: Places) -> Path | None:
+    """The file of that name in the first place that has it; never outside of the places."""
+    for place in places:
+        path = (place / name).resolve()
+        if path.is_relative_to(place.resolve()) and path.is_file():
+            return path
+    return None
+
+
+def names_in(places: Places, suffix: str) -> list[str]:
+    """Files that could have been meant, for the hint of an error."""
+    found: list[str] = []
+    for place in places:
+        found.extend(str(path.relative_to(place)) for path in place.glob(f"**/*{suffix}") if ".venv" not in path.parts)
+        if len(found) > 200:
+            break
+    return found
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja without reach, whose products stay small."""
+
+    intercepted_binops = frozenset(["*", "**"])
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        sizes = [
+            len(x) if isinstance(x, str | list | tuple) else abs(x) if isinstance(x, int) else 1 for x in (left, right)
+        ]
+        if (operator == "*" and sizes[0] * sizes[1] > MAX_PROMPT) or (operator == "**" and sizes[1] > 64):
+            raise SecurityError(f"{operator} makes something too large")
+        return super().call_binop(context, operator, left, right)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str | list | tuple):
+        return len(value)
+    return abs(value) if isinstance(value, int) else 1
+
+
+class _Beside(BaseLoader):
+    """Loads includes from the places of prompts and notes what was read, for the recipe hash."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.read: dict[str, str] = {}
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str | None, Callable[[], bool] | None]:
+        path = find(template, self.places)
+        if path is None:
+            raise TemplateNotFound(template)
+        source = path.read_text("utf-8")
+        self.read[template] = source
+        return source, str(path), lambda: True
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A loaded prompt. ``source`` is its text with all includes, as it counts in the recipe hash."""
+
+    name: str
+    source: str
+    names: frozenset[str]
+    stable: Template | None
+    item: Template | None
+
+    @property
+    def shows_row(self) -> bool:
+        return self.item is None
+
+    def messages(self, variables: Mapping[str, Any], shown: Mapping[str, Any]) -> tuple[Message, ...]:
+        """The messages for one item; ``shown`` is the row that is shown where the prompt names nothing of it."""
+        out = []
+        if self.stable is not None:
+            out.append(Message("system", _render(self.name, self.stable, variables), stable=True))
+        text = _as_json(shown) if self.item is None else _render(self.name, self.item, variables)
+        out.append(Message("user", text))
+        return tuple(out)
+
+    def group(self, members: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> tuple[Message, ...]:
+        """The messages for several items, each under its label: (label, variables, shown)."""
+        out = []
+        if self.stable is not None:
+            out.append(Message("system", _render(self.name, self.stable, members[0][1]), stable=True))
+        parts = [
+            f"## {label}\n" + (_as_json(shown) if self.item is None else _render(self.name, self.item, variables))
+            for label, variables, shown in members
+        ]
+        parts.append("Answer for each item above, under the key of its heading.")
+        out.append(Message("user", "\n\n".join(parts)))
+        return tuple(out)
+
+
+def load_prompt(text: str, places: Places, *, known: Sequence[str] = ()) -> Prompt:
+    """A prompt from a file name (``….md``) or a text. ``known`` are the names that an item offers.
+
+    Raises ConfigError with the place for a file that is missing or a template that cannot be read.
+    """
+    name, source = _source(text, places)
+    loader = _Beside(places)
+    environment = _Sandbox(loader=loader, undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
+    environment.filters["tojson"] = _as_json
+    above, split, below = source.partition(SPLIT)
+    try:
+        named_above = _names(environment, above)
+        named_below = _names(environment, below)
+        names = named_above | named_below
+        if split:
+            stable, item = above.strip(), below.strip()
+        elif names & ({WHOLE_ROW, *known}):
+            stable, item = "", source.strip()
+        else:
+            stable, item = source.strip(), ""
+        prompt = Prompt(
+            name=name,
+            source="\n".join([source, *(f"{n}\n{s}" for n, s in sorted(loader.read.items()))]),
+            names=frozenset(names),
+            stable=environment.from_string(stable) if stable else None,
+            item=environment.from_string(item) if item else None,
+        )
+    except TemplateNotFound as error:
+        raise ConfigError(f"{name} includes {error.name}, which is not there") from error
+    except TemplateError as error:
+        line = getattr(error, "lineno", None)
+        raise ConfigError(f"{name}{f':{line}' if line else ''} cannot be read: {error}") from error
+    return prompt
+
+
+def _source(text: str, places: Places) -> tuple[str, str]:
+    if "\n" in text or not text.endswith((".md", ".txt", ".j2")):
+        return "the prompt", text
+    path = find(text, places)
+    if path is None:
+        raise ConfigError(f"the prompt {text} is not there", hint=nearest(text, names_in(places, Path(text).suffix)))
+    try:
+        return text, path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"the prompt {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the prompt {path} is not UTF-8 text (byte {error.start})") from error
+
+
+def _names(environment: Environment, source: str, seen: frozenset[str] = frozenset()) -> set[str]:
+    """Names a template needs, includes followed."""
+    tree = environment.parse(source)
+    names = set(meta.find_undeclared_variables(tree))
+    for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        template = getattr(node, "template", None)
+        if isinstance(template, nodes.Const) and template.value not in seen and environment.loader is not None:
+            included, _, _ = environment.loader.get_source(environment, template.value)
+            names |= _names(environment, included, seen | {template.value})
+    return names
+
+
+def _render(name: str, template: Template, variables: Mapping[str, Any]) -> str:
+    try:
+        pieces: list[str] = []
+        size = 0
+        for piece in template.generate(variables):
+            size += len(piece)
+            if size > MAX_PROMPT:
+                raise ConfigError(f"{name} renders to more than {MAX_PROMPT:,} characters")
+            pieces.append(piece)
+        return "".join(pieces)
+    except (TemplateError, OverflowError, TypeError, ValueError, ArithmeticError) as error:
+        raise ConfigError(f"{name} cannot be rendered: {error}") from error
+
+
+def _as_json(value: Any) -> str:
+    plain = dict(value) if isinstance(value, Mapping) else value
+    return json.dumps(plain, ensure_ascii=False, default=str)
+
+
+@lru_cache(maxsize=256)
+def cached_prompt(text: str, places: Places) -> Prompt:
+    """A prompt of an ``ask`` function: loaded once for all items."""
+    return load_prompt(text, places)

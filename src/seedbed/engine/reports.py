@@ -1,0 +1,254 @@
+"""What the phases return. Faces render these; they compute nothing of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seedbed.errors import Unbalanced
+from seedbed.records import OUTCOME_STATES, Usage
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A round's books, each side counted from its own records.
+
+    items = accepted + rejected + refused + failed + set aside + withdrawn + missing, and
+    made = stored + duplicate + rejected + withdrawn + waiting for an upload.
+    """
+
+    stage: str
+    round: str
+    closed: bool
+    items: int
+    states: Mapping[str, int]
+    missing: int
+    made: int = 0
+    fates: Mapping[str, int] = field(default_factory=dict)
+    uploaded: bool = False
+
+    @property
+    def problems(self) -> list[str]:
+        found = []
+        settled = sum(self.states.values())
+        if self.items != settled + self.missing:
+            found.append(f"{self.items} items, but {settled} outcomes and {self.missing} missing")
+        if self.closed and self.missing:
+            found.append(f"the round is closed and {self.missing} of its items have no outcome")
+        recorded = sum(self.fates.values())
+        if self.uploaded and self.made != recorded:
+            found.append(f"{self.made} rows made, but {recorded} have a fate")
+        return found
+
+    @property
+    def balanced(self) -> bool:
+        return not self.problems
+
+    def require(self) -> None:
+        if not self.balanced:
+            raise Unbalanced(
+                f"Round {self.round} of {self.stage} does not add up.",
+                why="; ".join(self.problems),
+                hint="See it with: seedbed audit   and keep the folder .seedbed as it is.",
+            )
+
+    def text(self) -> str:
+        parts = [f"{self.states[s]:,} {s}" for s in OUTCOME_STATES if self.states.get(s)]
+        if self.missing:
+            parts.append(f"{self.missing:,} missing")
+        return f"{self.items:,} items = {' + '.join(parts) or '0'}"
+
+    def made_text(self) -> str:
+        parts = [f"{count:,} {fate}" for fate, count in sorted(self.fates.items(), key=lambda f: f[0] != "stored")]
+        return f"{self.made:,} made = {' + '.join(parts) or '0'}"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One item of a dry run: the request byte for byte (as text) and what would be written."""
+
+    key: str
+    request: str
+    writes: str
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """How a stage stands. ``eligible`` rows of the source; ``missing`` of them have no outcome."""
+
+    stage: str
+    table: str
+    rows: int
+    eligible: int
+    missing: int
+    settled: Mapping[str, int]
+    uploaded: Mapping[str, int]
+    changed: int
+    stale: int
+    cleared: Sequence[str]
+    vanished: int
+    made: int
+    spent: int | None
+    calls: int
+    cost_low: int | None
+    cost_high: int | None
+    changed_cost: int | None
+    stale_cost: int | None
+    model: str
+    recipe: str
+    equations: Sequence[Equation]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What would be done: calls, tokens and money as a range. Nothing is sent."""
+
+    stage: str
+    items: int
+    calls: int
+    model: str
+    tokens_in: int
+    tokens_out_low: int
+    tokens_out_high: int
+    cost_low: int | None
+    cost_high: int | None
+    price: Mapping[str, Any] | None
+    examples: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    stage: str
+    round: str
+    items: int
+    new: bool
+    sample: Sequence[str] = ()
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class GenerateReport:
+    """What a generate came to. ``states`` counts the outcomes of this invocation only."""
+
+    stage: str
+    states: Mapping[str, int]
+    calls: int
+    retries: int
+    spent: int | None
+    usage: Usage
+    peak_in_flight: int
+    equations: Sequence[Equation]
+    read_first: int = 0
+    doubtful: int = 0
+    corrupt: Sequence[str] = ()
+    diverged: Sequence[str] = ()
+    previews: Sequence[Preview] = ()
+    counted: int = 0
+    seconds: float = 0.0
+
+    @property
+    def settled(self) -> int:
+        return sum(self.states.values())
+
+
+@dataclass(frozen=True)
+class UploadReport:
+    stage: str
+    release: str
+    fates: Mapping[str, int]
+    made: Mapping[str, int]
+    left: Sequence[tuple[str, str]]
+    examples: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = ()
+    out: str = ""
+    dry_run: bool = False
+
+    @property
+    def written(self) -> int:
+        return self.fates.get("applied", 0) + self.made.get("stored", 0)
+
+
+@dataclass(frozen=True)
+class ValidateReport:
+    """The audit again over the corpus as it is now, findings of the checks, and a sample for a person."""
+
+    audit: AuditReport
+    checked: int
+    findings: Mapping[str, int]
+    examples: Sequence[tuple[str, str, str]]
+    sample: Sequence[tuple[str, Any]]
+    seed: int
+
+
+@dataclass(frozen=True)
+class RollbackReport:
+    release: str
+    stage: str
+    restored: int
+    deleted: int
+    left: Sequence[tuple[str, str]]
+    withdrawn: int
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One pass of a stage within a run."""
+
+    generated: GenerateReport
+    uploaded: UploadReport | None
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A whole run: every stage that had something to do, in the order it was worked."""
+
+    run: str
+    target: str
+    status: str
+    seconds: float
+    passes: Sequence[StageRun]
+    equations: Sequence[Equation]
+    spent: int | None
+    cap: int | None
+    calls: int
+    usage: Usage
+    phases: Mapping[str, float]
+    left: Sequence[str] = ()
+    page: str = ""
+    message: str = ""
+    exit_code: int = 0
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    stage: str
+    total: int
+    done: int
+    missing: int
+    states: Mapping[str, int]
+    waiting_upload: int
+    spent: int | None
+
+    @property
+    def percent(self) -> float:
+        return 0.0 if not self.total else round(100 * self.done / self.total, 1)
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """How things stand. Writes nothing; needs no key."""
+
+    project: str
+    at: str
+    stages: Sequence[StageStatus]
+    spent: int
+    doubtful: int
+    unknown_prices: int
+    cap: int | None
+    corrupt: int
+    running: Sequence[Mapping[str, Any]]
+    eta_seconds: float | None
+    needs: Sequence[str]
+    next: Sequence[str]

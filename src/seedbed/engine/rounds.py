@@ -1,0 +1,277 @@
+"""Rounds: what is missing, derived from the data; frozen in a worklist; continued after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seedbed import conditions
+from seedbed.engine.binding import MEMBERS, BoundStage
+from seedbed.engine.worklist import Worklist
+from seedbed.errors import UsageError
+from seedbed.ports.corpus import Corpus
+from seedbed.ports.state import RoundRow, State
+from seedbed.records import WHOLE, Item, Outcome, OutcomeState, Part, key_text, key_values
+from seedbed.stage import Fills, Gathers
+
+FIRST_PAGE = 500
+PAGE = 5000
+AGAIN: tuple[OutcomeState, ...] = ("rejected", "failed")
+"""What ``recover`` takes when nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which of a stage's items are meant. ``states`` takes settled items again; ``stale`` those of another recipe."""
+
+    where: str = ""
+    ids: tuple[str, ...] | None = None
+    limit: int | None = None
+    part: Part = WHOLE
+    states: tuple[OutcomeState, ...] = ()
+    stale: bool = False
+    redo_diverged: bool = False
+
+    @property
+    def again(self) -> bool:
+        return bool(self.states) or self.stale
+
+    def condition(self) -> conditions.Condition:
+        return conditions.parse(self.where)
+
+    def bounded(self, limit: int | None) -> int | None:
+        bounds = [n for n in (self.limit, limit) if n is not None]
+        return min(bounds) if bounds else None
+
+
+@dataclass
+class Found:
+    """A page of items that are missing, and how far the selection has been read."""
+
+    items: list[Item]
+    cursor: Sequence[Any] | None
+
+
+@dataclass
+class Derivation:
+    """Derives a stage's missing items, a page at a time; no cursor of the database stays open."""
+
+    corpus: Corpus
+    state: State
+    stage: BoundStage
+    scope: Scope
+    looked_at: int = 0
+    _lookup: Any = field(default=None, init=False)
+
+    def pages(self, after: Sequence[Any] | None = None) -> Iterator[Found]:
+        """Pages in key order, behind the key ``after``."""
+        if self.scope.again:
+            yield from self._again()
+        elif self.scope.ids is not None:
+            yield from self._named()
+        elif isinstance(self.stage.stage.relation, Gathers):
+            yield from self._groups(after)
+        else:
+            yield from self._rows(after)
+
+    # ------------------------------------------------------------------------------ four ways to look
+
+    def _rows(self, after: Sequence[Any] | None) -> Iterator[Found]:
+        condition = conditions.conjunction(self.stage.stage.condition(), self._pushed())
+        size = FIRST_PAGE
+        while rows := self.corpus.page(self.stage.source.name, self.stage.key, condition, after=after, limit=size):
+            self.looked_at += len(rows)
+            after = [rows[-1][name] for name in self.stage.key]
+            yield Found(self._missing(rows), after)
+            if len(rows) < size:
+                return
+            size = PAGE
+
+    def _groups(self, after: Sequence[Any] | None) -> Iterator[Found]:
+        relation = self.stage.stage.relation
+        if not isinstance(relation, Gathers):
+            raise AssertionError("only a gathers stage has groups")
+        condition = conditions.conjunction(self.stage.stage.condition(), self._pushed())
+        while groups := self.corpus.group_page(
+            self.stage.source.name, relation.by, self.stage.key, condition, after=after
+        ):
+            self.looked_at += len(groups)
+            after = list(groups[-1][0])
+            rows = [{**dict(zip(relation.by, by, strict=True)), MEMBERS: members} for by, members in groups]
+            yield Found(self._missing(rows), after)
+
+    def _named(self) -> Iterator[Found]:
+        condition = self.stage.stage.condition()
+        for chunk in _chunks(self.scope.ids or (), PAGE):
+            rows = [row for row in self._fetch(chunk) if conditions.holds(condition, row)]
+            self.looked_at += len(chunk)
+            yield Found(self._missing(rows), None)
+
+    def _again(self) -> Iterator[Found]:
+        """Settled items, taken again: by outcome state, or because their recipe is another."""
+        after: str | None = None
+        wanted = set(self.scope.ids) if self.scope.ids is not None else None
+        states = self.scope.states or None
+        while page := self.state.outcomes(self.stage.name, states=states, after=after, limit=1000):
+            after = page[-1].key
+            taken = [o for o in page if self._taken_again(o, wanted)]
+            by_key = {outcome.key: outcome for outcome in taken}
+            rows = self._fetch(list(by_key))
+            source = self.stage.stage.source.condition()
+            where = self.scope.condition()
+            items = []
+            for row in rows:
+                key = self._key(row)
+                self.looked_at += 1
+                full = {**row, **_of_outcome(by_key[key])}
+                if conditions.holds(source, row) and conditions.holds(where, full):
+                    items.append(self._item(key, row))
+            yield Found(self._with_before(items), None)
+
+    def _taken_again(self, outcome: Outcome, wanted: set[str] | None) -> bool:
+        if wanted is not None and outcome.key not in wanted:
+            return False
+        if not self.scope.part.holds(outcome.key):
+            return False
+        return not self.scope.stale or outcome.recipe != self.stage.recipe
+
+    # --------------------------------------------------------------------------------------- filters
+
+    def _pushed(self) -> conditions.Condition:
+        """What of ``--where`` the database can decide: all of it, unless it speaks of outcomes."""
+        where = self.scope.condition()
+        speaks = any(name.startswith(conditions.OUTCOME_PREFIX) for name in conditions.columns(where))
+        return conditions.ALWAYS if speaks else where
+
+    def _missing(self, rows: list[dict[str, Any]]) -> list[Item]:
+        where = self.scope.condition()
+        keyed = {self._key(row): row for row in rows}
+        keys = [key for key in keyed if self.scope.part.holds(key)]
+        settled = self.state.settled(self.stage.name, keys)
+        if self.stage.stage.on_change == "redo" and settled:
+            settled -= self._changed(settled, keyed)
+        if self._pushed() != where:
+            keys = [key for key in keys if conditions.holds(where, keyed[key])]
+        return self._with_before([self._item(key, keyed[key]) for key in keys if key not in settled])
+
+    def _changed(self, settled: set[str], keyed: dict[str, dict[str, Any]]) -> set[str]:
+        current = self.state.current(self.stage.name, sorted(settled))
+        return {key for key, o in current.items() if o.fingerprint != self.stage.fingerprint(keyed[key])}
+
+    # ----------------------------------------------------------------------------------------- items
+
+    def _key(self, row: dict[str, Any]) -> str:
+        relation = self.stage.stage.relation
+        names = relation.by if isinstance(relation, Gathers) else self.stage.key
+        return key_text([row[name] for name in names])
+
+    def _fetch(self, keys: Sequence[str]) -> list[dict[str, Any]]:
+        relation = self.stage.stage.relation
+        if isinstance(relation, Gathers):
+            raise UsageError("a stage that gathers rows cannot be selected by key", hint="Use --where.")
+        return self.corpus.fetch(self.stage.source.name, self.stage.key, [key_values(key) for key in keys])
+
+    def _item(self, key: str, row: dict[str, Any]) -> Item:
+        item = Item(key=key, row=row, fingerprint=self.stage.fingerprint(row))
+        makers = self.stage.stage.context
+        if not makers:
+            return item
+        if self._lookup is None:
+            self._lookup = self.corpus.lookup()
+        context = {name: make(self._lookup, item) for name, make in makers.items()}
+        return Item(key=key, row=row, fingerprint=item.fingerprint, context=context)
+
+    def _with_before(self, items: list[Item]) -> list[Item]:
+        """Add the output cells as they are now; from the table itself where the source is a view."""
+        relation = self.stage.stage.relation
+        if not isinstance(relation, Fills) or not items:
+            return items
+        cells: dict[str, dict[str, Any]] = {}
+        if relation.table != self.stage.source.name:
+            rows = self.corpus.fetch(relation.table, self.stage.key, [key_values(item.key) for item in items])
+            cells = {self._key(row): row for row in rows}
+        return [
+            Item(
+                key=item.key,
+                row=item.row,
+                fingerprint=item.fingerprint,
+                before={name: (cells.get(item.key) or item.row).get(name) for name in relation.outputs},
+                context=item.context,
+            )
+            for item in items
+            if not cells or item.key in cells
+        ]
+
+
+def _of_outcome(outcome: Outcome) -> dict[str, Any]:
+    reason = next((f.code for f in outcome.findings if f.severity == "error"), "")
+    return {
+        "outcome.state": outcome.state,
+        "outcome.reason": reason,
+        "outcome.attempts": outcome.attempts,
+        "outcome.cost": outcome.cost,
+    }
+
+
+def _chunks(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), size):
+        yield keys[start : start + size]
+
+
+# ----------------------------------------------------------------------------------------- the round
+
+
+@dataclass
+class OpenRound:
+    """A round that is being worked: its row in the state and its worklist (None where it was lost)."""
+
+    row: RoundRow
+    worklist: Worklist | None
+    derivation: Derivation | None = None
+
+    @property
+    def id(self) -> str:
+        return self.row.id
+
+
+def worklist_path(folder: Path, round_id: str) -> Path:
+    return folder / f"{round_id}.sqlite"
+
+
+def continued(row: RoundRow, folder: Path, derivation: Derivation) -> OpenRound:
+    """An open round as it was left."""
+    path = worklist_path(folder, row.id)
+    if not path.exists():
+        return OpenRound(row, None)
+    return OpenRound(row, Worklist(path), derivation)
+
+
+def export_pages(work: OpenRound, *, limit: int | None, per_call: int) -> Iterator[list[Item]]:
+    """Derive the rest of a round into its worklist; each page is durable before it is handed on."""
+    worklist, derivation = work.worklist, work.derivation
+    if worklist is None or derivation is None or worklist.complete:
+        return
+    room = None if limit is None else limit - worklist.count()
+    for found in derivation.pages(worklist.cursor):
+        items = found.items if room is None else found.items[:room]
+        worklist.add(items, per_call=per_call, cursor=found.cursor)
+        if room is not None:
+            room -= len(items)
+        if items:
+            yield items
+        if room is not None and room <= 0:
+            break
+    worklist.finish()
+
+
+def missing_of_round(state: State, work: OpenRound) -> list[str]:
+    """Keys of the worklist that have no outcome in the round; an anti-join, never a subtraction."""
+    if work.worklist is None:
+        return []
+    missing: list[str] = []
+    for keys in work.worklist.key_pages():
+        settled = state.settled_in_round(work.id, work.row.stage, keys)
+        missing.extend(key for key in keys if key not in settled)
+    return missing

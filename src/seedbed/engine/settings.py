@@ -1,0 +1,225 @@
+"""The project file: one declared table of settings. CLI, docs, JSON Schema and checks read it.
+
+Unknown keys are errors that name the nearest. Where a value came from is kept beside it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from seedbed.errors import ConfigError, nearest
+from seedbed.records import parse_money
+
+FILE = "seedbed.toml"
+Kind = Literal["text", "whole", "number", "yes/no", "money", "texts", "table"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    kind: Kind
+    help: str
+    default: Any = None
+
+
+SECTIONS: Mapping[str, Mapping[str, Setting]] = {
+    "project": {
+        "name": Setting("text", "what the project is called"),
+        "corpus": Setting(
+            "text", "the records: sqlite:///corpus.db, a CSV or JSONL file, or $NAME", "sqlite:///corpus.db"
+        ),
+        "recipe": Setting("text", "a recipe that comes with seedbed: facts"),
+        "python": Setting("text", "a Python file that defines `pipeline` or `stages`"),
+        "demo": Setting("yes/no", "a demonstration: answers of the stand-in may be uploaded", False),
+    },
+    "tiers": {
+        "default": Setting("text", "model of the tier `default`, as provider/name", "openai/gpt-5-mini"),
+        "mid": Setting("text", "model of the tier `mid`", "openai/gpt-5"),
+        "high": Setting("text", "model of the tier `high`", "openai/gpt-5"),
+    },
+    "budget": {
+        "run": Setting("money", "cap of each run, such as 5usd"),
+        "project": Setting("money", "cap over all runs of the project"),
+    },
+    "run": {
+        "concurrency": Setting("whole", "calls in flight at most", 20),
+        "timeout": Setting("number", "seconds that an answer may take in all", 120.0),
+        "grace": Setting("number", "seconds that calls in flight get after Ctrl-C", 20.0),
+        "patience": Setting("number", "seconds without any answer until the provider counts as down", 60.0),
+    },
+}
+"""Sections with fixed names. `recipe` goes to the recipe as it is; the others are below."""
+
+PROVIDER: Mapping[str, Setting] = {
+    "base_url": Setting("text", "the endpoint"),
+    "key": Setting("text", "the key's variable, as $NAME"),
+    "rules": Setting("texts", "modules with rules of the stand-in (offline only)"),
+    "seed": Setting("whole", "seed of the stand-in (offline only)"),
+}
+PRICE: Mapping[str, Setting] = {
+    "input": Setting("number", "USD per million input tokens"),
+    "cached_input": Setting("number", "USD per million cached input tokens"),
+    "output": Setting("number", "USD per million output tokens, reasoning included"),
+}
+STAGE: Mapping[str, Setting] = {
+    "table": Setting("text", "table whose cells are filled"),
+    "outputs": Setting("texts", "columns to fill"),
+    "source": Setting("text", "view that the rows are selected from"),
+    "where": Setting("text", "a condition on the rows"),
+    "key": Setting("texts", "key columns, where the table declares none"),
+    "eligible": Setting("text", "which rows; without it those with an empty output cell"),
+    "prompt": Setting("text", "a Markdown file or the text itself"),
+    "shape": Setting("table", 'a JSON Schema, a file with one, or {column = "text"}'),
+    "inputs": Setting("texts", "columns that count as inputs"),
+    "per_call": Setting("whole", "items asked in one request", 1),
+    "attempts": Setting("whole", "questions per item", 3),
+    "tier": Setting("text", "which tier's model", "default"),
+    "model": Setting("text", "a model outright, as provider/name"),
+    "max_output": Setting("whole", "tokens an answer may have", 2048),
+    "parameters": Setting("table", "temperature, top_p, …"),
+    "on_change": Setting("text", "report or redo", "report"),
+    "stream": Setting("yes/no", "read the answer as a stream (long answers)", False),
+    "overwrite": Setting("yes/no", "fill cells that hold something too", False),
+    "version": Setting("text", "raise it to say that this is another recipe", "1"),
+}
+NAMED: Mapping[str, Mapping[str, Setting]] = {"providers": PROVIDER, "prices": PRICE, "stages": STAGE}
+"""Sections whose tables carry names of the user's: `[providers.openai]`, `[stages."q.summary"]`."""
+
+FREE = ("recipe",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The values of a project, checked, with the layer each came from."""
+
+    values: Mapping[str, Mapping[str, Any]]
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, section: str, name: str) -> Any:
+        value = self.values.get(section, {}).get(name)
+        return SECTIONS[section][name].default if value is None else value
+
+    def table(self, section: str) -> Mapping[str, Any]:
+        return self.values.get(section, {})
+
+    def origin(self, section: str, name: str) -> str:
+        return self.origins.get(f"{section}.{name}", "default")
+
+
+def read_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The project file with command-line overrides (``section.name`` → value) on top. Raises ConfigError."""
+    values: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+    if path is not None:
+        values = check(_toml(path), str(path.name))
+        origins = {f"{section}.{name}": path.name for section, table in values.items() for name in table}
+    for dotted, value in (overrides or {}).items():
+        section, _, name = dotted.partition(".")
+        values.setdefault(section, {})[name] = value
+        origins[dotted] = "the command line"
+    return Settings(values, origins)
+
+
+def _toml(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path.name} is not valid TOML: {error}", hint="Mend the place named above.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name} is not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def check(raw: Mapping[str, Any], file: str) -> dict[str, dict[str, Any]]:
+    """The same values, each known and of its kind. Raises ConfigError with the nearest name."""
+    known = [*SECTIONS, *NAMED, *FREE]
+    out: dict[str, dict[str, Any]] = {}
+    for section, table in raw.items():
+        if section not in known:
+            raise ConfigError(f'{file}: unknown section "{section}"', hint=nearest(section, known))
+        if not isinstance(table, Mapping):
+            raise ConfigError(f'{file}: "{section}" must be a table: [{section}]')
+        if section in SECTIONS:
+            out[section] = _table(table, SECTIONS[section], section, file)
+        elif section in NAMED:
+            out[section] = {name: _named(section, name, entry, file) for name, entry in table.items()}
+        else:
+            out[section] = dict(table)
+    return out
+
+
+def _named(section: str, name: str, entry: Any, file: str) -> dict[str, Any]:
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f'{file}: "{section}.{name}" must be a table: [{section}."{name}"]')
+    return _table(entry, NAMED[section], f"{section}.{name}", file)
+
+
+def _table(table: Mapping[str, Any], settings: Mapping[str, Setting], place: str, file: str) -> dict[str, Any]:
+    out = {}
+    for name, value in table.items():
+        if name not in settings:
+            raise ConfigError(f'{file}: unknown key "{name}" in [{place}]', hint=nearest(name, settings))
+        out[name] = _value(settings[name].kind, value, f"{file}: {place}.{name}")
+    return out
+
+
+def _value(kind: Kind, value: Any, place: str) -> Any:
+    if kind == "money":
+        return parse_money(value if isinstance(value, str) else str(value))
+    if kind == "table" and isinstance(value, str | Mapping):
+        return value
+    if kind == "texts":
+        if isinstance(value, str):
+            return [value]
+        if isinstance(value, Sequence) and all(isinstance(each, str) for each in value):
+            return list(value)
+    good: Mapping[str, tuple[type, ...]] = {
+        "text": (str,),
+        "whole": (int,),
+        "number": (int, float),
+        "yes/no": (bool,),
+    }
+    if isinstance(value, good.get(kind, ())) and (kind == "yes/no" or not isinstance(value, bool)):
+        if isinstance(value, int | float) and value < 0:
+            raise ConfigError(f"{place} is {value}; it cannot be negative")
+        return value
+    words = {"text": "a text", "whole": "a whole number", "number": "a number", "yes/no": "true or false",
+             "texts": "a list of texts", "table": "a table or a text"}  # fmt: skip
+    raise ConfigError(f"{place} must be {words[kind]}, not {value!r}")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of the project file, for editors."""
+    types: Mapping[str, Any] = {
+        "text": {"type": "string"},
+        "whole": {"type": "integer", "minimum": 0},
+        "number": {"type": "number", "minimum": 0},
+        "yes/no": {"type": "boolean"},
+        "money": {"type": ["string", "number"]},
+        "texts": {"type": ["string", "array"], "items": {"type": "string"}},
+        "table": {"type": ["string", "object"]},
+    }
+
+    def table(settings: Mapping[str, Setting]) -> dict[str, Any]:
+        properties = {}
+        for name, setting in settings.items():
+            properties[name] = {**types[setting.kind], "description": setting.help}
+            if setting.default is not None:
+                properties[name]["default"] = setting.default
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": FILE,
+        "type": "object",
+        "properties": {
+            **{section: table(settings) for section, settings in SECTIONS.items()},
+            **{s: {"type": "object", "additionalProperties": table(settings)} for s, settings in NAMED.items()},
+            **{section: {"type": "object"} for section in FREE},
+        },
+        "additionalProperties": False,
+    }

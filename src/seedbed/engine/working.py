@@ -1,0 +1,531 @@
+"""One stage at work: feeder, buyer and reader, each on a thread of its own, from open rounds to outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from seedbed.engine.asking import AskLoop, Session
+from seedbed.engine.binding import BoundStage
+from seedbed.engine.buyer import Buyer, Market, on_commit
+from seedbed.engine.leftovers import Leftovers, adopt, settle_first, settled_marks, unsettled
+from seedbed.engine.locks import Locks
+from seedbed.engine.orders import Flow, Intake, Marks, Order, Spent, order_for
+from seedbed.engine.project import Project, jitter, new_id, now_ms
+from seedbed.engine.reader import Desk, Reader, UserCodeError, check, outcome_of
+from seedbed.engine.rounds import Derivation, OpenRound, Scope, continued, export_pages, missing_of_round, worklist_path
+from seedbed.engine.worklist import Worklist
+from seedbed.errors import SeedbedError, Stopped
+from seedbed.events import Meter, Notice, RoundOpened
+from seedbed.policy.budget import Till
+from seedbed.policy.limits import Breaker
+from seedbed.ports.models import Target
+from seedbed.ports.receipts import ReceiptStore, ReceiptWriter
+from seedbed.ports.state import RoundRow, State
+from seedbed.records import Item, Outcome, Request
+
+Targets = Callable[[Request], Target]
+
+
+@dataclass
+class Shift:
+    """What the stages of one run share: the stores, the till, the writer, the meter."""
+
+    project: Project
+    run: str
+    state: State
+    receipts: ReceiptStore
+    till: Till
+    meter: Meter
+    locks: Locks
+    concurrency: int
+    _writer: ReceiptWriter | None = field(default=None, init=False)
+    _marks: Marks | None = field(default=None, init=False)
+
+    @property
+    def writer(self) -> ReceiptWriter:
+        if self._writer is None:
+            self._writer = self.receipts.writer(on_commit)
+            adopt(self.till, self.receipts, self.state, self._writer.name)
+        return self._writer
+
+    @property
+    def marks(self) -> Marks:
+        if self._marks is None:
+            self._marks = Marks(self.writer.name)
+        return self._marks
+
+    def targets(self) -> Targets:
+        """Where requests go; a model's endpoint and key are looked up once."""
+        known: dict[str, Target] = {}
+
+        def target(request: Request) -> Target:
+            model = self.project.model_of(request)
+            if model not in known:
+                known[model] = self.project.target_for(model)
+            return known[model]
+
+        return target
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+@dataclass
+class Result:
+    """What working on a stage came to. ``error`` is what ended it early."""
+
+    rounds: list[OpenRound] = field(default_factory=list)
+    leftovers: Leftovers = field(default_factory=Leftovers)
+    diverged: list[str] = field(default_factory=list)
+    error: BaseException | None = None
+
+
+def work(shift: Shift, stage: BoundStage, scope: Scope) -> Result:
+    """Settle first, go on with open rounds, then one new round over what is missing.
+
+    The caller holds the lock of (stage, part). Errors that end the run early are in the result, so
+    that what was done is reported all the same.
+    """
+    shift.state.recipe(stage.recipe, stage.recipe_body)
+    if not stage.stage.inputs:
+        shift.state.note(f"inputs.{stage.name}", list(stage.inputs))
+    job = _Computing(shift, stage, scope) if stage.stage.compute is not None else _Buying(shift, stage, scope)
+    return job.run()
+
+
+# ------------------------------------------------------------------------------------ both kinds
+
+
+@dataclass
+class _Job:
+    shift: Shift
+    stage: BoundStage
+    scope: Scope
+    result: Result = field(default_factory=Result)
+    handled: int = 0
+
+    def run(self) -> Result:
+        raise AssertionError("a kind of job says how it runs")
+
+    @property
+    def room(self) -> int | None:
+        return None if self.scope.limit is None else self.scope.limit - self.handled
+
+    def _derivation(self, state: State) -> Derivation:
+        return Derivation(self.shift.project.corpus(), state, self.stage, self.scope)
+
+    def _my_rounds(self, state: State) -> list[RoundRow]:
+        """Open rounds of the stage that no other process works on."""
+        mine = str(self.scope.part)
+        return [
+            row
+            for row in state.rounds(stage=self.stage.name, status="open")
+            if row.part == mine or not self.shift.locks.is_generating(self.stage.name, row.part)
+        ]
+
+    def _rounds(self, state: State) -> Iterator[OpenRound]:
+        """Rounds to go on with, then a new one; a round of another recipe only ends."""
+        derivation = self._derivation(state)
+        for row in self._my_rounds(state):
+            if row.recipe == self.stage.recipe:
+                work = continued(row, self.shift.project.worklists, derivation)
+                if work.worklist is not None:
+                    self._tell(work, state)
+                    self.result.rounds.append(work)
+                    yield work
+                    continue
+            state.close_round(row.id, "superseded", now_ms())
+            self.shift.project.emit(Notice(f"Round {row.id} ends here; what it had left is derived again."))
+        if self.room is None or self.room > 0:
+            new = self._new_round(state, derivation)
+            if new is not None:
+                self._tell(new, state)
+                self.result.rounds.append(new)
+                yield new
+
+    def _new_round(self, state: State, derivation: Derivation) -> OpenRound | None:
+        """A round over what is missing now, or None. Its worklist is durable before the state knows of it."""
+        whole = self.scope.again or self.scope.ids is not None
+        limit = self._limit()
+        row = RoundRow(
+            new_id("round"), 0, self.stage.name, str(self.scope.part), self.stage.recipe, "open",
+            self.shift.run, now_ms(),
+        )  # fmt: skip
+        path = worklist_path(self.shift.project.worklists, row.id)
+        worklist: Worklist | None = None
+        for found in derivation.pages():
+            room = None if limit is None else limit - (worklist.count() if worklist else 0)
+            items = found.items if room is None else found.items[:room]
+            if items:
+                worklist = worklist or Worklist(path)
+                worklist.add(items, per_call=self.stage.stage.per_call, cursor=found.cursor)
+                if room is not None and len(items) >= room:
+                    worklist.finish()
+                    break
+                if not whole:
+                    break
+        if worklist is None:
+            return None
+        if whole:
+            worklist.finish()
+        return OpenRound(state.open_round(row), worklist, derivation)
+
+    def _limit(self) -> int | None:
+        bounds = [n for n in (self.room, self.stage.stage.round_size if self.stage.stage.bounded_rounds else None)]
+        said = [n for n in bounds if n is not None]
+        return min(said) if said else None
+
+    def _pages(self, work: OpenRound, state: State) -> Iterator[list[tuple[int, Item]]]:
+        """Pages of (group, item) that have no outcome yet, exported on the way."""
+        if work.worklist is None:
+            return
+        seq = 0
+        export = export_pages(work, limit=self._export_limit(work), per_call=self.stage.stage.per_call)
+        while True:
+            for page in work.worklist.pages(after=seq):
+                seq = page[-1][0]
+                yield self._open(work, state, page)
+            if next(export, None) is None:
+                break
+        state.count_round(work.id, work.worklist.count())
+        self.shift.meter.items = sum(r.worklist.count() for r in self.result.rounds if r.worklist)
+
+    def _export_limit(self, work: OpenRound) -> int | None:
+        if work.worklist is None:
+            return None
+        bounds = [self.stage.stage.round_size if self.stage.stage.bounded_rounds else None]
+        if self.room is not None:
+            bounds.append(work.worklist.count() + self.room)
+        said = [n for n in bounds if n is not None]
+        return min(said) if said else None
+
+    def _open(self, work: OpenRound, state: State, page: list[tuple[int, int, Item]]) -> list[tuple[int, Item]]:
+        settled = state.settled_in_round(work.id, self.stage.name, [item.key for _, _, item in page])
+        wanted = None if self.scope.ids is None else set(self.scope.ids)
+        items = [
+            (group, item)
+            for _, group, item in page
+            if item.key not in settled and (wanted is None or item.key in wanted)
+        ]
+        if self.room is not None:
+            items = items[: self.room]
+        return items
+
+    def _tell(self, work: OpenRound, state: State) -> None:
+        settled = sum(state.states_of_round(work.id).values())
+        items = work.worklist.count() if work.worklist else 0
+        meter = self.shift.meter
+        meter.stage = self.stage.name
+        meter.items = items
+        meter.settled = settled
+        self.shift.project.emit(RoundOpened(self.stage.name, work.id, items, settled))
+
+    def _close_rounds(self, state: State) -> None:
+        for work in self.result.rounds:
+            if work.worklist is None:
+                continue
+            state.count_round(work.id, work.worklist.count())
+            if work.worklist.complete and not missing_of_round(state, work):
+                state.close_round(work.id, "closed", now_ms())
+
+    def _desk(self, state: State) -> Desk:
+        project = self.shift.project
+        return Desk(
+            state=state,
+            completers=project.completers,
+            prices=project.prices,
+            till=self.shift.till,
+            meter=self.shift.meter,
+            emit=project.emit,
+            now=now_ms,
+            run=self.shift.run,
+        )
+
+
+# -------------------------------------------------------------------------------- without a model
+
+
+class _Computing(_Job):
+    """A stage without model calls: each item through a pure function, a page in a transaction."""
+
+    def run(self) -> Result:
+        state = self.shift.state
+        flow = Flow(lambda: None)
+        with _signals(flow):
+            try:
+                for work in self._rounds(state):
+                    for page in self._pages(work, state):
+                        self._page(work, page, state)
+                        if flow.stopping.is_set():
+                            break
+                    if flow.stopping.is_set():
+                        break
+            except SeedbedError as error:
+                flow.stop(error)
+        self.result.error = flow.error
+        self._close_rounds(state)
+        return self.result
+
+    def _page(self, work: OpenRound, page: list[tuple[int, Item]], state: State) -> None:
+        desk = self._desk(state)
+        reader = Reader(self.stage, desk, Flow(lambda: None), Marks(""), lambda _: None, lambda: None, 1)
+        outcomes = [self._outcome(work, item, desk) for _, item in page]
+        state.settle(outcomes)
+        reader.tell(outcomes)
+        self.handled += len(page)
+
+    def _outcome(self, work: OpenRound, item: Item, desk: Desk) -> Outcome:
+        compute = self.stage.stage.compute
+        if compute is None:
+            raise AssertionError("a computing job has a function")
+        try:
+            output = compute(item)
+        except Exception as error:
+            raise UserCodeError.at(error, f"the function of stage {self.stage.name}", item.key) from error
+        reading = check(self.stage, item, output)
+        return outcome_of(
+            self.stage, item, work.id, reading, "accepted" if reading.accepted else "rejected", Spent(), 0, desk
+        )
+
+
+# ------------------------------------------------------------------------------------ with a model
+
+
+class _Buying(_Job):
+    """A stage that asks a model."""
+
+    def run(self) -> Result:
+        _raise_open_files()
+        targets = self.shift.targets()
+        if not self._anything(self.shift.state):
+            return self.result
+        self._check_models(targets)
+        asyncio.run(self._work(targets))
+        own = self.shift.writer.name
+        self.shift.state.settle((), (), self._foreign_marks(own))
+        self._close_rounds(self.shift.state)
+        return self.result
+
+    def _foreign_marks(self, own: str) -> Mapping[tuple[str, str], int]:
+        marks = settled_marks(self.shift.receipts, self.shift.state, self.stage.name, own)
+        return {(writer, self.stage.name): number for writer, number in marks.items()}
+
+    def _anything(self, state: State) -> bool:
+        """Whether there is anything to read or to ask; with nothing, no key is needed and no file made."""
+        if self._my_rounds(state) or unsettled(self.shift.receipts, state, self.stage.name):
+            return True
+        return any(found.items for found in self._derivation(state).pages())
+
+    def _check_models(self, targets: Targets) -> None:
+        """Key, endpoint and price, before any spending."""
+        request = Request(self.stage.stage.tier, (), model=self.stage.stage.model)
+        targets(request)
+
+    async def _work(self, targets: Targets) -> None:
+        loop = asyncio.get_running_loop()
+        shift, project = self.shift, self.shift.project
+        high = max(64, shift.concurrency * 2)
+        intake = Intake(loop, high)
+        flow = Flow(intake.finish)
+        market = Market(
+            completers=project.completers,
+            target=targets,
+            prices=project.prices,
+            till=shift.till,
+            writer=shift.writer,
+            clock=time.monotonic,
+            now=now_ms,
+            random=jitter,
+            run=shift.run,
+            meter=shift.meter,
+            emit=project.emit,
+            breaker=Breaker(patience=float(project.settings.get("run", "patience"))),
+            grace=float(project.settings.get("run", "grace")),
+        )
+        reader = Reader(
+            self.stage,
+            self._desk(project.state()),
+            flow,
+            shift.marks,
+            ask_again=lambda orders: intake.offer(orders, first=True),
+            freed=lambda: _hop(loop, buyer.freed),
+            capacity=max(256, shift.concurrency * 4),
+        )
+        buyer = Buyer(market, intake, flow, shift.marks, reader.deliver, reader.has_room)
+        feeder = threading.Thread(target=self._feed, args=(reader, intake, flow), name="seedbed-feeder")
+        reading = threading.Thread(target=self._read, args=(reader, flow), name="seedbed-reader")
+        with _signals(flow):
+            self.result.leftovers = self._settle_first(reader)
+            feeder.start()
+            reading.start()
+            try:
+                await buyer.run(shift.concurrency)
+            finally:
+                flow.finish_early()
+                await asyncio.to_thread(feeder.join)
+                reader.close()
+                await asyncio.to_thread(reading.join)
+                reader.desk.state.close()
+        self.result.error = flow.error
+
+    def _settle_first(self, reader: Reader) -> Leftovers:
+        state = self.shift.state
+        mine = {row.id for row in self._my_rounds(state)}
+        known = {row.id for row in state.rounds(stage=self.stage.name)}
+        purchases = [
+            p
+            for p in unsettled(self.shift.receipts, state, self.stage.name)
+            if p.writer != self.shift.writer.name and (p.intent.round in mine or p.intent.round not in known)
+        ]
+        for round_id in sorted({p.intent.round for p in purchases} - known):
+            row = RoundRow(
+                round_id, 0, self.stage.name, str(self.scope.part), self.stage.recipe, "superseded",
+                self.shift.run, now_ms(),
+            )  # fmt: skip
+            state.open_round(row)
+        left = settle_first(self.stage, purchases, reader, state, self.shift.till)
+        for intent in left.corrupt:
+            self.shift.project.emit(
+                Notice(f"The receipt {intent} fails its checksum. It is kept aside and its item counts as missing.")
+            )
+        return left
+
+    def _read(self, reader: Reader, flow: Flow) -> None:
+        try:
+            reader.work()
+        finally:
+            flow.reader_gone.set()
+
+    # the feeder's thread
+
+    def _feed(self, reader: Reader, intake: Intake, flow: Flow) -> None:
+        state = self.shift.project.state()
+        asking = None
+        if self.stage.stage.ask is not None:
+            asking = AskLoop(flow, reader.deliver, max(1, self.shift.concurrency))
+        try:
+            for work in self._rounds(state):
+                self._leftover_orders(work, intake, flow)
+                for page in self._pages(work, state):
+                    if not self._offer(work, page, reader, intake, flow, asking):
+                        return
+        except BaseException as error:
+            flow.stop(error)
+        finally:
+            flow.fed()
+            state.close()
+            if asking is not None:
+                flow.wait_until_done()
+                asking.close()
+                self.result.diverged = asking.diverged
+
+    def _leftover_orders(self, work: OpenRound, intake: Intake, flow: Flow) -> None:
+        orders = self.result.leftovers.orders.get(work.id, [])
+        for order in orders:
+            flow.enter(len(order.items))
+            self.handled += len(order.items)
+        if orders:
+            intake.offer(orders)
+
+    def _offer(
+        self,
+        work: OpenRound,
+        page: list[tuple[int, Item]],
+        reader: Reader,
+        intake: Intake,
+        flow: Flow,
+        asking: AskLoop | None,
+    ) -> bool:
+        held = self.result.leftovers.held.get(work.id, set())
+        page = [(group, item) for group, item in page if item.key not in held]
+        self.handled += len(page)
+        if asking is not None:
+            return all(self._ask(work, item, reader, intake, flow, asking) for _, item in page)
+        orders = list(self._orders(work, page))
+        size = max(1, min(64, self.shift.concurrency))
+        for start in range(0, len(orders), size):
+            if not intake.wait_for_room(flow.stopping):
+                return False
+            chunk = orders[start : start + size]
+            flow.enter(sum(len(order.items) for order in chunk))
+            intake.offer(chunk)
+        return not flow.stopping.is_set()
+
+    def _orders(self, work: OpenRound, page: list[tuple[int, Item]]) -> Iterator[Order]:
+        if not self.stage.grouped:
+            for _, item in page:
+                yield order_for(self.stage, work.id, [item])
+            return
+        groups: dict[int, list[Item]] = {}
+        for group, item in page:
+            groups.setdefault(group, []).append(item)
+        for items in groups.values():
+            yield order_for(self.stage, work.id, items)
+
+    def _ask(self, work: OpenRound, item: Item, reader: Reader, intake: Intake, flow: Flow, asking: AskLoop) -> bool:
+        flow.enter(1)
+        session = Session(
+            stage=self.stage,
+            round=work.id,
+            item=item,
+            intake=intake,
+            flow=flow,
+            desk=reader.desk,
+            replay=self.result.leftovers.replay,
+            redo_diverged=self.scope.redo_diverged,
+        )
+        return asking.start(session)
+
+
+# ------------------------------------------------------------------------------------------ the world
+
+
+def _hop(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        loop.call_soon_threadsafe(function)
+
+
+@contextmanager
+def _signals(flow: Flow) -> Iterator[None]:
+    """First Ctrl-C or SIGTERM drains; the second leaves at once and is as safe as ``kill -9``."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _frame: object) -> None:
+        if flow.stopping.is_set() and isinstance(flow.error, Stopped):
+            os._exit(128 + number)
+        flow.stop(
+            Stopped(
+                "Stopped and saved.",
+                signal_number=number,
+                hint="Go on with the same command. A second Ctrl-C leaves at once; calls in flight may be paid for.",
+            )
+        )
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise_open_files() -> None:
+    """A thousand calls in flight need a thousand sockets; take what the system allows."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = min(hard, 16_384) if hard != resource.RLIM_INFINITY else 16_384
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

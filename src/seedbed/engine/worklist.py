@@ -1,0 +1,144 @@
+"""A round's worklist: its items as they were at export, in a file of its own.
+
+Written once while the round is exported, page by page, then only read. If it is lost, the rest
+of the round is derived again and what was bought is found by its intents.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from seedbed.records import Item, canonical_json, digest, pack, unpack
+
+PAGE = 1000
+
+
+class Worklist:
+    """One SQLite file. Items have a running ``seq`` in key order and, where grouped, a group number."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = normal")
+        self._db.execute(
+            "create table if not exists items (seq integer primary key, item text not null unique,"
+            " fingerprint text not null, row text not null, before text not null, context text not null,"
+            " grp integer not null)"
+        )
+        self._db.execute("create table if not exists blobs (hash text primary key, body text not null) without rowid")
+        self._db.execute("create table if not exists facts (name text primary key, value text not null) without rowid")
+        self._contexts: dict[str, Any] = {}
+
+    def close(self) -> None:
+        self._db.close()
+
+    # ------------------------------------------------------------------------------------ export
+
+    @property
+    def complete(self) -> bool:
+        return self._fact("complete") is not None
+
+    @property
+    def cursor(self) -> list[Any] | None:
+        """The key of the last row that was looked at, so that an interrupted export goes on behind it."""
+        return self._fact("cursor")  # type: ignore[no-any-return]  # a JSON list, written below
+
+    def add(self, items: Iterable[Item], *, per_call: int, cursor: Sequence[Any] | None) -> int:
+        """Append a page of items together with how far the export has come."""
+        count = self.count()
+        rows: list[tuple[Any, ...]] = []
+        blobs: dict[str, str] = {}
+        for item in items:
+            names = {name: self._blob(value, blobs) for name, value in item.context.items()}
+            rows.append(
+                (
+                    item.key,
+                    item.fingerprint,
+                    pack(dict(item.row)),
+                    pack(dict(item.before)),
+                    json.dumps(names),
+                    (count + len(rows)) // per_call,
+                )
+            )
+        self._db.execute("begin immediate")
+        self._db.executemany("insert into blobs values (?, ?) on conflict do nothing", list(blobs.items()))
+        self._db.executemany(
+            "insert into items (item, fingerprint, row, before, context, grp) values (?, ?, ?, ?, ?, ?)"
+            " on conflict (item) do nothing",
+            rows,
+        )
+        self._remember("cursor", list(cursor) if cursor is not None else None)
+        self._db.execute("commit")
+        return len(rows)
+
+    def finish(self) -> None:
+        self._remember("complete", True)
+
+    def _blob(self, value: Any, blobs: dict[str, str]) -> str:
+        text = canonical_json(value)
+        name = digest("context", text)
+        blobs[name] = text
+        return name
+
+    # ------------------------------------------------------------------------------------ reading
+
+    def count(self) -> int:
+        return int(self._db.execute("select count(*) from items").fetchone()[0])
+
+    def pages(self, *, after: int = 0, size: int = PAGE) -> Iterator[list[tuple[int, int, Item]]]:
+        """Pages of (seq, group, item); no read transaction stays open between pages."""
+        while True:
+            rows = self._db.execute(
+                "select seq, grp, item, fingerprint, row, before, context from items"
+                " where seq > ? order by seq limit ?",
+                (after, size),
+            ).fetchall()
+            if not rows:
+                return
+            yield [(row[0], row[1], self._item(row[2:])) for row in rows]
+            after = rows[-1][0]
+
+    def key_pages(self, *, size: int = 5000) -> Iterator[list[str]]:
+        after = 0
+        while True:
+            rows = self._db.execute(
+                "select seq, item from items where seq > ? order by seq limit ?", (after, size)
+            ).fetchall()
+            if not rows:
+                return
+            yield [row[1] for row in rows]
+            after = rows[-1][0]
+
+    def _item(self, row: Sequence[Any]) -> Item:
+        names: dict[str, str] = json.loads(row[4])
+        return Item(
+            key=row[0],
+            fingerprint=row[1],
+            row=unpack(row[2]),
+            before=unpack(row[3]),
+            context={name: self._context(blob) for name, blob in names.items()},
+        )
+
+    def _context(self, blob: str) -> Any:
+        if blob not in self._contexts:
+            if len(self._contexts) > 512:
+                self._contexts.clear()
+            body = self._db.execute("select body from blobs where hash = ?", (blob,)).fetchone()[0]
+            self._contexts[blob] = json.loads(body)
+        return self._contexts[blob]
+
+    def _fact(self, name: str) -> Any:
+        row = self._db.execute("select value from facts where name = ?", (name,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def _remember(self, name: str, value: Any) -> None:
+        self._db.execute(
+            "insert into facts values (?, ?) on conflict (name) do update set value = excluded.value",
+            (name, pack(value)),
+        )

@@ -1,0 +1,118 @@
+"""The way back: what each release wrote or made, kept beside the user's tables in the same transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
+
+from seedbed.ports.corpus.cells import packed, unpacked
+from seedbed.ports.corpus.connections import Session
+from seedbed.ports.corpus.descriptions import BACKUP_TABLE, Catalogue
+
+BACKUPS = sa.Table(
+    BACKUP_TABLE,
+    sa.MetaData(),
+    sa.Column("release", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("op", sa.Text, sa.CheckConstraint("op IN ('write', 'insert')"), nullable=False),
+    sa.Column("table_name", sa.Text, nullable=False),
+    sa.Column("key_columns", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("parent", sa.Text, nullable=False),
+    sa.Column("before", sa.Text, nullable=False),
+    sa.Column("after", sa.Text, nullable=False),
+    sa.Column("at", sa.Integer, nullable=False),
+    sa.Column("undone_at", sa.Integer),
+)
+_C = BACKUPS.c
+_WRITTEN = [column.name for column in BACKUPS.columns if column.name != "undone_at"]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One backup row. ``number`` grows within its release; ``before`` is empty for a row that was made."""
+
+    op: str
+    table: str
+    key_columns: str
+    key: str
+    parent: str
+    after: Mapping[str, Any]
+    before: Mapping[str, Any] = field(default_factory=dict)
+    number: int = 0
+
+    @property
+    def item(self) -> str:
+        """The key of the outcome that it stands for."""
+        return self.parent if self.op == "insert" else self.key
+
+
+class Backups:
+    """The backup table of one database. It is made with the first row that needs it."""
+
+    def __init__(self, session: Session, catalogue: Catalogue, clock: Callable[[], float] = time.time) -> None:
+        self._session = session
+        self._catalogue = catalogue
+        self._clock = clock
+        self._insert = session.compiled(sa.insert(BACKUPS), _WRITTEN)
+
+    @property
+    def exists(self) -> bool:
+        return self._catalogue.has(BACKUP_TABLE)
+
+    def record(self, release: str, entries: Sequence[Entry]) -> None:
+        """Append entries; call it in the transaction that does what they tell."""
+        if not entries:
+            return
+        self._session.run(self._session.compiled(CreateTable(BACKUPS, if_not_exists=True)))
+        last = self._session.scalar(sa.select(sa.func.max(_C.number)).where(_C.release == release)) or 0
+        now = self._now()
+        rows = [
+            (release, number, e.op, e.table, e.key_columns, e.key, e.parent, packed(e.before), packed(e.after), now)
+            for number, e in enumerate(entries, last + 1)
+        ]
+        self._session.run(self._insert, rows)
+
+    def mark_undone(self, release: str, numbers: Sequence[int]) -> None:
+        if not numbers:
+            return
+        chosen = (_C.release == sa.bindparam("of"), _C.number == sa.bindparam("which"))
+        update = sa.update(BACKUPS).where(*chosen).values(undone_at=sa.bindparam("now"))
+        now = self._now()
+        self._session.run(self._session.compiled(update), [(now, release, number) for number in numbers])
+
+    def standing(self, release: str, size: Callable[[], int]) -> Iterator[Entry]:
+        """What is not undone, newest first; read in pages."""
+        if not self.exists:
+            return
+        shown = (_C.op, _C.table_name, _C.key_columns, _C.key, _C.parent, _C.after, _C.before, _C.number)
+        query = sa.select(*shown).where(_C.release == release, _C.undone_at.is_(None)).order_by(_C.number.desc())
+        rows = self._session.tuples(query.limit(size()))
+        while rows:
+            for op, table, columns, key, parent, after, before, number in rows:
+                yield Entry(op, table, columns, key, parent, unpacked(after), unpacked(before), number)
+            rows = self._session.tuples(query.where(_C.number < rows[-1][-1]).limit(size()))
+
+    def items(self, release: str) -> dict[str, None]:
+        """Keys of all outcomes of a release, in its order."""
+        if not self.exists:
+            return {}
+        item = sa.case((_C.op == "insert", _C.parent), else_=_C.key)
+        rows = self._session.tuples(sa.select(item).where(_C.release == release).order_by(_C.number))
+        return dict.fromkeys(row[0] for row in rows)
+
+    def counts(self, release: str) -> tuple[int, int]:
+        """(rows written, rows made) by a release, whether undone or not."""
+        if not self.exists:
+            return 0, 0
+        query = sa.select(_C.op, sa.func.count()).where(_C.release == release).group_by(_C.op)
+        found = dict(self._session.tuples(query))
+        return int(found.get("write", 0)), int(found.get("insert", 0))
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)

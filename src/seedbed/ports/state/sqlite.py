@@ -1,0 +1,512 @@
+"""The state in one SQLite file. Readers never wait for the writer (WAL)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seedbed.errors import DiskFull, Pause, SeedbedError
+from seedbed.ports.state import (
+    MadeRow,
+    Release,
+    ReleaseStatus,
+    RoundRow,
+    RoundStatus,
+    RunRow,
+    RunStatus,
+    Spending,
+    Tally,
+    TillEntry,
+    Uploaded,
+)
+from seedbed.ports.state.migrations import migrate
+from seedbed.records import Finding, Outcome, OutcomeState, Usage, pack, unpack
+
+CHUNK = 500
+"""Keys in one look-up by equality."""
+
+_OUTCOME = (
+    "stage, item, number, round, state, fingerprint, recipe, output, before, row, findings, input, cached, "
+    "answered, reasoning, cost, calls, attempts, model, served, run, at, made"
+)
+_CURRENT = "o.number = (select max(x.number) from outcomes x where x.stage = o.stage and x.item = o.item)"
+_GROUPS = {"stage": "stage", "model": "model", "served": "served", "run": "run", "day": "date(at / 1000, 'unixepoch')"}
+
+
+def open_state(path: Path) -> SqliteState:
+    """Open, and where needed create or migrate, the state file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteState(path)
+
+
+class SqliteState:
+    """See :class:`seedbed.ports.state.State`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = normal")
+        migrate(self._db, str(path))
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+                self._db.execute("commit")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise
+        except sqlite3.OperationalError as error:
+            raise _as_seedbed(error, self.path) from error
+
+    # ------------------------------------------------------------------------------------- runs
+
+    def open_run(self, run: RunRow) -> None:
+        with self._writing() as db:
+            db.execute(
+                "insert into runs (id, command, target, started, status, settings, pid, host, cap)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    run.id,
+                    run.command,
+                    run.target,
+                    run.started,
+                    run.status,
+                    pack(run.settings),
+                    run.pid,
+                    run.host,
+                    run.cap,
+                ),
+            )
+
+    def close_run(self, run: str, status: RunStatus, exit_code: int, message: str, at: int) -> None:
+        with self._writing() as db:
+            db.execute(
+                "update runs set status = ?, exit_code = ?, message = ?, finished = ? where id = ?",
+                (status, exit_code, message, at, run),
+            )
+
+    def set_page(self, run: str, page: str) -> None:
+        with self._writing() as db:
+            db.execute("update runs set page = ? where id = ?", (page, run))
+
+    def runs(self, *, limit: int = 50, status: RunStatus | None = None) -> list[RunRow]:
+        where, values = ("where status = ?", [status]) if status else ("", [])
+        rows = self._db.execute(
+            f"select {_RUN} from runs {where} order by started desc, id desc limit ?",  # noqa: S608
+            [*values, limit],
+        )
+        return [_run(row) for row in rows]
+
+    def run(self, run: str) -> RunRow | None:
+        row = self._db.execute(f"select {_RUN} from runs where id = ?", (run,)).fetchone()  # noqa: S608
+        return _run(row) if row else None
+
+    # ----------------------------------------------------------------------------------- rounds
+
+    def open_round(self, row: RoundRow) -> RoundRow:
+        with self._writing() as db:
+            number = db.execute("select coalesce(max(number), 0) + 1 from rounds").fetchone()[0]
+            db.execute(
+                "insert into rounds (number, id, stage, part, recipe, status, run, opened, items)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (number, row.id, row.stage, row.part, row.recipe, row.status, row.run, row.opened, row.items),
+            )
+        return RoundRow(row.id, number, row.stage, row.part, row.recipe, row.status, row.run, row.opened, row.items)
+
+    def count_round(self, round_id: str, items: int) -> None:
+        with self._writing() as db:
+            db.execute("update rounds set items = ? where id = ?", (items, round_id))
+
+    def close_round(self, round_id: str, status: RoundStatus, at: int) -> None:
+        with self._writing() as db:
+            db.execute("update rounds set status = ?, closed = ? where id = ?", (status, at, round_id))
+
+    def rounds(self, *, stage: str | None = None, status: RoundStatus | None = None) -> list[RoundRow]:
+        parts = [("stage = ?", stage), ("status = ?", status)]
+        said = [(sql, value) for sql, value in parts if value is not None]
+        where = "where " + " and ".join(sql for sql, _ in said) if said else ""
+        rows = self._db.execute(
+            f"select {_ROUND} from rounds {where} order by number",  # noqa: S608
+            [value for _, value in said],
+        )
+        return [_round(row) for row in rows]
+
+    def rounds_of_run(self, run: str) -> list[RoundRow]:
+        rows = self._db.execute(
+            f"select {_ROUND} from rounds where run = ? or id in (select round from outcomes where run = ?)"  # noqa: S608
+            " order by number",
+            (run, run),
+        )
+        return [_round(row) for row in rows]
+
+    # --------------------------------------------------------------------------------- outcomes
+
+    def settled(self, stage: str, keys: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for chunk in _chunks(keys):
+            rows = self._db.execute(
+                f"select distinct item from outcomes where stage = ? and item in ({_marks(chunk)})",  # noqa: S608
+                [stage, *chunk],
+            )
+            found.update(row[0] for row in rows)
+        return found
+
+    def settled_in_round(self, round_id: str, stage: str, keys: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for chunk in _chunks(keys):
+            rows = self._db.execute(
+                f"select item from outcomes where round = ? and item in ({_marks(chunk)})",  # noqa: S608
+                [round_id, *chunk],
+            )
+            found.update(row[0] for row in rows)
+        return found
+
+    def settle(
+        self,
+        outcomes: Iterable[Outcome],
+        entries: Iterable[TillEntry] = (),
+        marks: Mapping[tuple[str, str], int] | None = None,
+    ) -> None:
+        with self._writing() as db:
+            numbers: dict[str, int] = {}
+            rows = []
+            for outcome in outcomes:
+                number = numbers.get(outcome.round)
+                if number is None:
+                    row = db.execute("select number from rounds where id = ?", (outcome.round,)).fetchone()
+                    number = numbers[outcome.round] = row[0] if row else 0
+                rows.append(_outcome_row(outcome, number))
+            db.executemany(
+                f"insert into outcomes ({_OUTCOME}, reason) values ({', '.join('?' * 24)}) on conflict do nothing",  # noqa: S608
+                rows,
+            )
+            db.executemany(
+                "insert into till (intent, kind, nano, stage, run, model, served, at, input, cached, answered,"
+                " reasoning, saved) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (intent) do update set"
+                " kind = excluded.kind, nano = excluded.nano, served = excluded.served, input = excluded.input,"
+                " cached = excluded.cached, answered = excluded.answered, reasoning = excluded.reasoning,"
+                " saved = excluded.saved where till.kind = 'doubt' and excluded.kind = 'settle'",
+                [_till_row(entry) for entry in entries],
+            )
+            db.executemany(
+                "insert into marks (writer, stage, number) values (?, ?, ?)"
+                " on conflict (writer, stage) do update set number = max(number, excluded.number)",
+                [(writer, stage, number) for (writer, stage), number in (marks or {}).items()],
+            )
+
+    def current(self, stage: str, keys: Sequence[str]) -> dict[str, Outcome]:
+        found: dict[str, Outcome] = {}
+        for chunk in _chunks(keys):
+            rows = self._db.execute(
+                f"select {_OUTCOME} from outcomes where stage = ? and item in ({_marks(chunk)}) order by number",  # noqa: S608
+                [stage, *chunk],
+            )
+            found.update((row[1], _outcome(row)) for row in rows)
+        return found
+
+    def outcomes(
+        self,
+        stage: str,
+        *,
+        states: Sequence[OutcomeState] | None = None,
+        waiting: bool = False,
+        after: str | None = None,
+        limit: int = 1000,
+        round_id: str | None = None,
+    ) -> list[Outcome]:
+        where = ["o.stage = ?", _CURRENT]
+        values: list[Any] = [stage]
+        if after is not None:
+            where.append("o.item > ?")
+            values.append(after)
+        if states is not None:
+            where.append(f"o.state in ({_marks(states)})")
+            values.extend(states)
+        if waiting:
+            where.append("o.state = 'accepted' and o.fate = ''")
+        if round_id is not None:
+            where.append("o.round = ?")
+            values.append(round_id)
+        rows = self._db.execute(
+            f"select {_OUTCOME} from outcomes o where {' and '.join(where)} order by o.item limit ?",  # noqa: S608
+            [*values, limit],
+        )
+        return [_outcome(row) for row in rows]
+
+    def set_state(self, stage: str, keys: Sequence[str], state: OutcomeState) -> int:
+        changed = 0
+        with self._writing() as db:
+            for chunk in _chunks(keys):
+                changed += db.execute(
+                    f"update outcomes as o set state = ? where o.stage = ? and o.item in ({_marks(chunk)})"  # noqa: S608
+                    f" and {_CURRENT}",
+                    [state, stage, *chunk],
+                ).rowcount
+        return changed
+
+    def tally(self, stage: str, recipe: str | None = None) -> Tally:
+        rows = self._db.execute(
+            "select o.state, o.recipe, o.fate, count(*), sum(o.made), sum(o.cost), count(o.cost) from outcomes o"  # noqa: S608
+            f" where o.stage = ? and {_CURRENT} group by 1, 2, 3",
+            (stage,),
+        )
+        states: dict[str, int] = {}
+        fates: dict[str, int] = {}
+        stale = made = 0
+        cost: int | None = 0
+        for state, of, fate, count, rows_made, nano, priced in rows:
+            states[state] = states.get(state, 0) + count
+            if state == "accepted":
+                fates[fate or "waiting"] = fates.get(fate or "waiting", 0) + count
+                made += rows_made
+            if recipe is not None and of != recipe:
+                stale += count
+            cost = None if cost is None or priced < count else cost + (nano or 0)
+        return Tally(states, stale, made, cost, fates)
+
+    def stages(self) -> list[str]:
+        rows = self._db.execute("select distinct stage from rounds union select distinct stage from till order by 1")
+        return [row[0] for row in rows]
+
+    def states_of_round(self, round_id: str) -> dict[str, int]:
+        rows = self._db.execute("select state, count(*) from outcomes where round = ? group by state", (round_id,))
+        return dict(rows.fetchall())
+
+    def keys_of_round(self, round_id: str, *, after: str | None, limit: int) -> list[str]:
+        rows = self._db.execute(
+            "select item from outcomes where round = ? and item > ? order by item limit ?",
+            (round_id, after or "", limit),
+        )
+        return [row[0] for row in rows]
+
+    def reasons(self, stage: str | None = None) -> list[tuple[str, str, str, int, str]]:
+        where, values = ("and o.stage = ?", [stage]) if stage else ("", [])
+        rows = self._db.execute(
+            "select o.stage, o.state, o.reason, count(*), min(o.item) from outcomes o"  # noqa: S608
+            f" where o.state != 'accepted' {where} and {_CURRENT} group by 1, 2, 3 order by 4 desc, 1, 2, 3",
+            values,
+        )
+        return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+    def marks(self, stage: str) -> dict[str, int]:
+        return dict(self._db.execute("select writer, number from marks where stage = ?", (stage,)).fetchall())
+
+    # ---------------------------------------------------------------------------------- uploads
+
+    def open_release(self, release: Release) -> Release:
+        with self._writing() as db:
+            row = db.execute(
+                "select id, stage, table_name, status, opened, run, closed from releases"
+                " where stage = ? and status = 'applying' order by opened limit 1",
+                (release.stage,),
+            ).fetchone()
+            if row:
+                return Release(*row)
+            db.execute(
+                "insert into releases (id, stage, table_name, status, opened, run) values (?, ?, ?, ?, ?, ?)",
+                (release.id, release.stage, release.table, release.status, release.opened, release.run),
+            )
+        return release
+
+    def close_release(self, release: str, status: ReleaseStatus, at: int) -> None:
+        with self._writing() as db:
+            db.execute("update releases set status = ?, closed = ? where id = ?", (status, at, release))
+
+    def releases(self) -> list[Release]:
+        rows = self._db.execute(
+            "select id, stage, table_name, status, opened, run, closed from releases order by opened, id"
+        )
+        return [Release(*row) for row in rows]
+
+    def uploaded(self, stage: str, release: str, fates: Iterable[Uploaded], made: Iterable[MadeRow] = ()) -> None:
+        with self._writing() as db:
+            db.executemany(
+                "update outcomes set fate = ?, fate_reason = ?, release = ? where stage = ? and item = ? and round = ?",
+                [(f.fate, f.reason, release, stage, f.key, f.round) for f in fates],
+            )
+            db.executemany(
+                "insert into made (round, parent, ordinal, stage, table_name, id, fate, release, reason)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (round, parent, ordinal) do update set"
+                " fate = excluded.fate, release = excluded.release, reason = excluded.reason"
+                " where made.fate = 'withdrawn'",
+                [(m.round, m.parent, m.ordinal, m.stage, m.table, m.id, m.fate, m.release, m.reason) for m in made],
+            )
+
+    def upload_fate(self, stage: str, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        found: dict[str, tuple[str, str]] = {}
+        for chunk in _chunks(keys):
+            rows = self._db.execute(
+                f"select o.item, o.fate, o.release from outcomes o where o.stage = ? and o.item in ({_marks(chunk)})"  # noqa: S608
+                f" and o.fate != '' and {_CURRENT}",
+                [stage, *chunk],
+            )
+            found.update((row[0], (row[1], row[2])) for row in rows)
+        return found
+
+    def made_of_round(self, round_id: str) -> dict[str, int]:
+        rows = self._db.execute("select fate, count(*) from made where round = ? group by fate", (round_id,))
+        return dict(rows.fetchall())
+
+    def made_total(self, round_id: str) -> int:
+        row = self._db.execute(
+            "select coalesce(sum(made), 0) from outcomes where round = ? and state in ('accepted', 'withdrawn')",
+            (round_id,),
+        ).fetchone()
+        return int(row[0])
+
+    def withdraw_made(self, release: str) -> None:
+        with self._writing() as db:
+            db.execute("update made set fate = 'withdrawn' where release = ? and fate = 'stored'", (release,))
+
+    def items_of_release(self, release: str) -> list[str]:
+        rows = self._db.execute("select item from outcomes where release = ? order by item", (release,))
+        return [row[0] for row in rows]
+
+    # ------------------------------------------------------------------------------------ money
+
+    def till_has(self, intents: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for chunk in _chunks(intents):
+            rows = self._db.execute(f"select intent from till where intent in ({_marks(chunk)})", list(chunk))  # noqa: S608
+            found.update(row[0] for row in rows)
+        return found
+
+    def spending(self, by: Sequence[str] = (), *, run: str | None = None) -> list[Spending]:
+        groups = [_GROUPS[name] for name in by]
+        where, values = ("where run = ?", [run]) if run is not None else ("", [])
+        head = "".join(f"{group}, " for group in groups)
+        tail = f"group by {', '.join(groups)} order by {', '.join(groups)}" if groups else ""
+        rows = self._db.execute(
+            f"select {head} coalesce(sum(nano), 0),"  # noqa: S608
+            " coalesce(sum(case when kind = 'doubt' then nano end), 0), count(*) - count(nano),"
+            " count(*), coalesce(sum(input), 0), coalesce(sum(cached), 0), coalesce(sum(answered), 0),"
+            f" coalesce(sum(reasoning), 0), coalesce(sum(saved), 0) from till {where} {tail}",
+            values,
+        )
+        n = len(groups)
+        return [
+            Spending(
+                group=tuple(str(value) for value in row[:n]),
+                nano=row[n],
+                doubtful=row[n + 1],
+                unknown=row[n + 2],
+                calls=row[n + 3],
+                usage=Usage(*row[n + 4 : n + 8]),
+                saved=row[n + 8],
+            )
+            for row in rows
+        ]
+
+    # ------------------------------------------------------------------------------------ notes
+
+    def recipe(self, recipe: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+        if body is not None:
+            with self._writing() as db:
+                db.execute("insert into recipes values (?, ?) on conflict do nothing", (recipe, pack(body)))
+            return body
+        row = self._db.execute("select body from recipes where hash = ?", (recipe,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def note(self, name: str, value: Any = None) -> Any:
+        if value is not None:
+            with self._writing() as db:
+                db.execute(
+                    "insert into notes values (?, ?) on conflict (name) do update set value = excluded.value",
+                    (name, pack(value)),
+                )
+            return value
+        row = self._db.execute("select value from notes where name = ?", (name,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+
+# ------------------------------------------------------------------------------------ rows and values
+
+_RUN = "id, command, target, started, status, settings, pid, host, finished, cap, exit_code, message, page"
+_ROUND = "id, number, stage, part, recipe, status, run, opened, items, closed"
+
+
+def _run(row: Sequence[Any]) -> RunRow:
+    return replace(RunRow(*row), settings=json.loads(row[5]))
+
+
+def _round(row: Sequence[Any]) -> RoundRow:
+    return RoundRow(*row)
+
+
+def _outcome_row(o: Outcome, number: int) -> tuple[Any, ...]:
+    return (
+        o.stage, o.key, number, o.round, o.state, o.fingerprint, o.recipe,
+        None if o.output is None else pack(o.output),
+        pack(dict(o.before)) if o.before else None,
+        pack(dict(o.row)) if o.row else None,
+        pack([f.as_json() for f in o.findings]) if o.findings else None,
+        o.usage.input, o.usage.cached, o.usage.output, o.usage.reasoning, o.cost,
+        pack(list(o.calls)), o.attempts, o.model, o.served, o.run, o.at, o.made,
+        next((f.code for f in o.findings if f.severity == "error"), ""),
+    )  # fmt: skip
+
+
+def _outcome(row: Sequence[Any]) -> Outcome:
+    return Outcome(
+        stage=row[0],
+        key=row[1],
+        round=row[3],
+        state=row[4],
+        fingerprint=row[5],
+        recipe=row[6],
+        output=_value(row[7]),
+        before=_value(row[8]) or {},
+        row=_value(row[9]) or {},
+        findings=tuple(Finding(f["code"], f["message"], f["field"], f["severity"]) for f in (_value(row[10]) or ())),
+        usage=Usage(row[11], row[12], row[13], row[14]),
+        cost=row[15],
+        calls=tuple(_value(row[16])),
+        attempts=row[17],
+        model=row[18],
+        served=row[19],
+        run=row[20],
+        at=row[21],
+        made=row[22],
+    )
+
+
+def _till_row(e: TillEntry) -> tuple[Any, ...]:
+    usage = e.usage
+    return (
+        e.intent, e.kind, e.nano, e.stage, e.run, e.model, e.served, e.at,
+        usage.input, usage.cached, usage.output, usage.reasoning, e.saved,
+    )  # fmt: skip
+
+
+def _value(text: str | None) -> Any:
+    return None if text is None else unpack(text)
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), CHUNK):
+        yield values[start : start + CHUNK]
+
+
+def _as_seedbed(error: sqlite3.OperationalError, path: Path) -> SeedbedError:
+    if error.sqlite_errorname in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"):
+        return DiskFull(f"{path} cannot grow: {error}", hint="Make room, then run the same command again.")
+    if error.sqlite_errorname in ("SQLITE_BUSY", "SQLITE_LOCKED"):
+        return Pause(f"{path} is held by another program: {error}", hint="Run the same command again.")
+    raise error
