@@ -11,8 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seedbed import errors
-    from seedbed.engine.lifecycle import audit, export, generate, recover, roll_back, run, upload, validate
-    from seedbed.engine.project import Project, open_project
+    from seedbed.engine.lifecycle import (
+        Spend,
+        audit,
+        export,
+        generate,
+        plan,
+        recover,
+        roll_back,
+        run,
+        upload,
+        validate,
+    )
+    from seedbed.engine.project import FileSource, Project, open_project, project_of
+    from seedbed.engine.rounds import Scope
     from seedbed.ports.corpus import Corpus, NewRow
     from seedbed.records import Finding, Item, Outcome, Part, key_text, row_id
     from seedbed.stage import Call, Lookup, Pipeline, Row, Selection, Stage, fills, gathers, makes, unique
@@ -20,10 +32,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "errors": "seedbed.errors",
     **dict.fromkeys(
-        ("audit", "export", "generate", "recover", "roll_back", "run", "upload", "validate"),
+        ("Spend", "audit", "export", "generate", "plan", "recover", "roll_back", "run", "upload", "validate"),
         "seedbed.engine.lifecycle",
     ),
-    **dict.fromkeys(("Project", "open_project"), "seedbed.engine.project"),
+    **dict.fromkeys(("FileSource", "Project", "open_project", "project_of"), "seedbed.engine.project"),
+    "Scope": "seedbed.engine.rounds",
     **dict.fromkeys(("Corpus", "NewRow"), "seedbed.ports.corpus"),
     **dict.fromkeys(("Finding", "Item", "Outcome", "Part", "key_text", "row_id"), "seedbed.records"),
     **dict.fromkeys(
@@ -35,6 +48,7 @@ _HOMES = {
 __all__ = [
     "Call",
     "Corpus",
+    "FileSource",
     "Finding",
     "Item",
     "Lookup",
@@ -44,7 +58,9 @@ __all__ = [
     "Pipeline",
     "Project",
     "Row",
+    "Scope",
     "Selection",
+    "Spend",
     "Stage",
     "audit",
     "errors",
@@ -55,6 +71,8 @@ __all__ = [
     "key_text",
     "makes",
     "open_project",
+    "plan",
+    "project_of",
     "recover",
     "roll_back",
     "row_id",

@@ -29,6 +29,9 @@ LONG_WAIT = 3.0
 SAME_TROUBLE = 5
 """Requests declined as wrong, with none answered, after which the run and not the item is at fault."""
 
+RELEARNED = 5
+"""How often one call is made anew because the endpoint declined a capability."""
+
 _NO_CONNECTION = Patience(max_tries=1_000_000)
 
 
@@ -128,6 +131,7 @@ class Buyer:
     async def _buy(self, order: Order) -> Bought:
         intents: list[tuple[Intent, Ending | None]] = []
         history = History(doubts=order.doubts)
+        relearned = 0
         while not self.flow.stopping.is_set():
             try:
                 await self._gate()
@@ -139,7 +143,8 @@ class Buyer:
                 break
             if answer is not None and answer.status == 200:
                 return await self._received(order, intent, answer, intents)
-            if answer is not None and self._relearn(order, answer):
+            if answer is not None and relearned < RELEARNED and self._relearn(order, answer):
+                relearned += 1
                 continue
             self.market.meter.retries += 1
             decision = self._decide(answer, trouble, history)

@@ -25,7 +25,7 @@ from seedbed.engine.prompts import Places
 from seedbed.engine.secrets import Secrets
 from seedbed.engine.settings import FILE, Settings, read_settings
 from seedbed.errors import ConfigError, SourceError, nearest
-from seedbed.events import Event, Listener
+from seedbed.events import Event, Listener, Meter
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.corpus import files as file_corpus
 from seedbed.ports.corpus.database import open_corpus
@@ -58,6 +58,7 @@ class Project:
     command: str = ""
     source: FileSource | None = None
     recipe: ModuleType | None = None
+    meter: Meter = field(default_factory=Meter)
 
     # ---------------------------------------------------------------------------------- places
 
@@ -240,6 +241,10 @@ class Project:
             return found[0] if found else None
         return self.secrets.need(variable, name)
 
+    def completer(self, name: str) -> Completer:
+        """The adapter of one provider, for a look at what it would send."""
+        return self.completers.get(name) or completer(name, self._options(name))
+
     @cached_property
     def completers(self) -> dict[str, Completer]:
         """Adapters of the providers that the tiers and stages name."""
@@ -260,7 +265,13 @@ class Project:
     def prices(self) -> GenaiPrices:
         return GenaiPrices(self.settings.table("prices"))
 
-    # ---------------------------------------------------------------------------------- events
+    # ------------------------------------------------------------------------------ files, events
+
+    def write_file(self) -> str:
+        """Write the result file of a file corpus; its path."""
+        if self.source is None:
+            return ""
+        return str(self.source.write(self.folder))
 
     def emit(self, event: Event) -> None:
         for listener in self.listeners:
@@ -289,6 +300,15 @@ class FileSource:
                 self.path, database, key=self.key, outputs=self.outputs, out=None if self.in_place else self.out
             )
         return self._staged
+
+    def write(self, folder: Path) -> Path:
+        """Splice what was filled into the result file (or, in place, into the source, with a backup)."""
+        backup = None
+        if self.in_place:
+            backup = folder / "backups" / f"{self.path.name}.{now_ms()}"
+            backup.parent.mkdir(parents=True, exist_ok=True)
+        target = self.path if self.in_place else self.out
+        return file_corpus.write_out(self.database(folder), self.path, target, in_place_backup=backup).path
 
 
 # ------------------------------------------------------------------------------------------- opening
@@ -381,7 +401,7 @@ def _pipeline(settings: Settings, root: Path, recipe: ModuleType | None, chosen:
     if not stages:
         raise ConfigError(
             f"{FILE} defines no stage",
-            hint='Add [stages."q.summary"] with table, outputs and prompt; or recipe = "facts"; or python = "stages.py".',
+            hint='Add [stages."q.summary"] with table, outputs, prompt; or recipe = "facts"; or python = "stages.py".',
         )
     return Pipeline(name, stages)
 

@@ -18,7 +18,7 @@ from seedbed.engine.orders import Bought, Flow, Marks, Order, Settled, Spent, or
 from seedbed.errors import ConfigError, NotReadable, Pause
 from seedbed.events import Event, ItemsSettled, Meter, Notice
 from seedbed.policy.budget import Till, share
-from seedbed.policy.replies import read_json, split_group
+from seedbed.policy.replies import read_group
 from seedbed.ports.models import Completer
 from seedbed.ports.receipts import Intent, Receipt
 from seedbed.ports.state import State, TillEntry
@@ -73,15 +73,12 @@ def read_answer(stage: BoundStage, items: Sequence[Item], reply: Reply) -> list[
     if declined is not None:
         return [declined] * len(items)
     try:
-        value = _value(stage, reply.text, grouped=len(items) > 1)
+        if len(items) > 1:
+            return _group(stage, items, reply.text)
+        value = stage.reader.read(reply.text) if stage.reader else reply.text
     except NotReadable as error:
-        return [Reading(findings=(Finding(error.code, str(error), error.field),))] * len(items)
-    if len(items) == 1:
-        return [check(stage, items[0], value)]
-    try:
-        return _group(stage, items, value)
-    except NotReadable as error:
-        return [Reading(findings=(Finding(error.code, str(error), error.field),))] * len(items)
+        return [_unreadable(error)] * len(items)
+    return [check(stage, items[0], value)]
 
 
 def _declined(reply: Reply) -> Reading | None:
@@ -95,27 +92,26 @@ def _declined(reply: Reply) -> Reading | None:
     return None
 
 
-def _value(stage: BoundStage, text: str, *, grouped: bool) -> Any:
-    if grouped:
-        return read_json(text)
-    return stage.reader.read(text) if stage.reader else text
-
-
-def _group(stage: BoundStage, items: Sequence[Item], value: Any) -> list[Reading]:
+def _group(stage: BoundStage, items: Sequence[Item], text: str) -> list[Reading]:
+    """Each item's part of an answer for several; what is left out or wrong declines that item alone."""
+    if stage.reader is None:
+        raise ConfigError(f"stage {stage.name} asks {len(items)} items at once and needs a shape for that")
     labels = [label(n) for n in range(len(items))]
-    split = split_group(value, labels)
+    group = read_group(text, labels, stage.reader)
     readings = []
     for name, item in zip(labels, items, strict=True):
-        if name not in split.values:
-            code = "doubled" if name in split.doubled else "left_out"
+        if name in group.values:
+            readings.append(check(stage, item, group.values[name]))
+        elif (error := group.declined.get(name)) is not None:
+            readings.append(_unreadable(error))
+        else:
+            code = "doubled" if name in group.split.doubled else "left_out"
             readings.append(Reading(findings=(Finding(code, "the answer for several items lacks this one"),)))
-            continue
-        try:
-            part = stage.reader.check(split.values[name]) if stage.reader else split.values[name]
-            readings.append(check(stage, item, part))
-        except NotReadable as error:
-            readings.append(Reading(findings=(Finding(error.code, str(error), error.field),)))
     return readings
+
+
+def _unreadable(error: NotReadable) -> Reading:
+    return Reading(findings=(Finding(error.code, str(error), error.field),))
 
 
 def check(stage: BoundStage, item: Item, output: Any) -> Reading:

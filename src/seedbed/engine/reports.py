@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from seedbed.errors import Unbalanced
+from seedbed.errors import SeedbedError, Unbalanced
 from seedbed.records import OUTCOME_STATES, Usage
 
 
@@ -130,7 +130,10 @@ class ExportReport:
 
 @dataclass(frozen=True)
 class GenerateReport:
-    """What a generate came to. ``states`` counts the outcomes of this invocation only."""
+    """What a generate came to. ``states`` counts the outcomes of this invocation only.
+
+    ``error`` is what ended it early (a Pause, Stopped, a refused key, …); all that was received is saved.
+    """
 
     stage: str
     states: Mapping[str, int]
@@ -147,6 +150,7 @@ class GenerateReport:
     previews: Sequence[Preview] = ()
     counted: int = 0
     seconds: float = 0.0
+    error: SeedbedError | None = None
 
     @property
     def settled(self) -> int:
@@ -202,7 +206,10 @@ class StageRun:
 
 @dataclass(frozen=True)
 class RunReport:
-    """A whole run: every stage that had something to do, in the order it was worked."""
+    """A whole run: every stage that had something to do, in the order it was worked.
+
+    ``error`` is what ended it early; all that was received is saved.
+    """
 
     run: str
     target: str
@@ -215,10 +222,8 @@ class RunReport:
     calls: int
     usage: Usage
     phases: Mapping[str, float]
-    left: Sequence[str] = ()
     page: str = ""
-    message: str = ""
-    exit_code: int = 0
+    error: SeedbedError | None = None
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,15 @@ def work(shift: Shift, stage: BoundStage, scope: Scope) -> Result:
     return job.run()
 
 
+def export_only(shift: Shift, stage: BoundStage, scope: Scope) -> list[OpenRound]:
+    """Open (or go on with) the round of what is missing, without asking for anything."""
+    job = _Job(shift, stage, scope)
+    for opened in job.rounds(shift.state):
+        for page in job.pages(opened, shift.state):
+            job.handled += len(page)
+    return job.result.rounds
+
+
 # ------------------------------------------------------------------------------------ both kinds
 
 
@@ -132,7 +141,7 @@ class _Job:
             if row.part == mine or not self.shift.locks.is_generating(self.stage.name, row.part)
         ]
 
-    def _rounds(self, state: State) -> Iterator[OpenRound]:
+    def rounds(self, state: State) -> Iterator[OpenRound]:
         """Rounds to go on with, then a new one; a round of another recipe only ends."""
         derivation = self._derivation(state)
         for row in self._my_rounds(state):
@@ -180,11 +189,9 @@ class _Job:
         return OpenRound(state.open_round(row), worklist, derivation)
 
     def _limit(self) -> int | None:
-        bounds = [n for n in (self.room, self.stage.stage.round_size if self.stage.stage.bounded_rounds else None)]
-        said = [n for n in bounds if n is not None]
-        return min(said) if said else None
+        return _least(self.room, self.stage.stage.round_size if self.stage.stage.bounded_rounds else None)
 
-    def _pages(self, work: OpenRound, state: State) -> Iterator[list[tuple[int, Item]]]:
+    def pages(self, work: OpenRound, state: State) -> Iterator[list[tuple[int, Item]]]:
         """Pages of (group, item) that have no outcome yet, exported on the way."""
         if work.worklist is None:
             return
@@ -202,11 +209,8 @@ class _Job:
     def _export_limit(self, work: OpenRound) -> int | None:
         if work.worklist is None:
             return None
-        bounds = [self.stage.stage.round_size if self.stage.stage.bounded_rounds else None]
-        if self.room is not None:
-            bounds.append(work.worklist.count() + self.room)
-        said = [n for n in bounds if n is not None]
-        return min(said) if said else None
+        size = self.stage.stage.round_size if self.stage.stage.bounded_rounds else None
+        return _least(size, None if self.room is None else work.worklist.count() + self.room)
 
     def _open(self, work: OpenRound, state: State, page: list[tuple[int, int, Item]]) -> list[tuple[int, Item]]:
         settled = state.settled_in_round(work.id, self.stage.name, [item.key for _, _, item in page])
@@ -262,8 +266,8 @@ class _Computing(_Job):
         flow = Flow(lambda: None)
         with _signals(flow):
             try:
-                for work in self._rounds(state):
-                    for page in self._pages(work, state):
+                for work in self.rounds(state):
+                    for page in self.pages(work, state):
                         self._page(work, page, state)
                         if flow.stopping.is_set():
                             break
@@ -413,9 +417,9 @@ class _Buying(_Job):
         if self.stage.stage.ask is not None:
             asking = AskLoop(flow, reader.deliver, max(1, self.shift.concurrency))
         try:
-            for work in self._rounds(state):
+            for work in self.rounds(state):
                 self._leftover_orders(work, intake, flow)
-                for page in self._pages(work, state):
+                for page in self.pages(work, state):
                     if not self._offer(work, page, reader, intake, flow, asking):
                         return
         except BaseException as error:
@@ -518,6 +522,11 @@ def _signals(flow: Flow) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _least(*bounds: int | None) -> int | None:
+    said = [bound for bound in bounds if bound is not None]
+    return min(said) if said else None
 
 
 def _raise_open_files() -> None:

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seedbed.conditions import Compare
 from seedbed.errors import Drift, Locked, SourceError, UsageError
-from seedbed.ports.corpus import durable
+from seedbed.ports.corpus import CellWrite, durable
 from seedbed.ports.corpus.delimited import Delimited
 from seedbed.ports.corpus.files import Staged, stage, table_name, write_out
 from seedbed.records import digest
@@ -500,6 +501,48 @@ def test_a_kill_while_writing_a_result_heals(desk: Desk, kill: Callable[[Desk, b
         assert desk.write() == f"q,s\na,{text}\n".encode()
 
 
+# -------------------------------------------------------------------------- with the SQLite corpus
+
+
+@pytest.mark.parametrize("name", ["questions.csv", "questions.jsonl"])
+def test_the_sqlite_corpus_selects_compares_and_uploads_in_a_staged_file(tmp_path: Path, name: str) -> None:
+    from seedbed.ports.corpus.database import open_corpus
+
+    desk = Desk(tmp_path, name)
+    desk.put("q,s\na,\nb,by hand\n" if name.endswith(".csv") else '{"q":"a","s":null}\n{"q":"b","s":"by hand"}\n')
+    staged = desk.stage(outputs={"s": "text", "ok": "bool", "score": "number", "tags": "json"}, out=desk.out)
+    after = {"s": "=S, 1", "ok": True, "score": 0.1, "tags": ["x"]}
+    before = dict.fromkeys(after)
+
+    def upload(release: str) -> list[str]:
+        corpus = open_corpus(f"sqlite:///{desk.database}")
+        try:
+            assert not [table for table in corpus.tables() if table.endswith("_seedbed_backup")]
+            (row,) = corpus.page(staged.table, staged.key, Compare("q", "=", "a"))
+            write = CellWrite(
+                json.dumps([row["_key"]]), "f", before | ({"s": ""} if name.endswith(".csv") else {}), after
+            )
+            return [
+                done.fate
+                for done in corpus.write(release, staged.table, staged.key, [write], fingerprint=lambda _: "f")
+            ]
+        finally:
+            corpus.close()
+
+    assert upload("r1") == ["applied"]
+    assert upload("r2") == ["already"]
+    expected = {
+        ".csv": b'q,s,ok,score,tags\na,"=S, 1",true,0.1,"[""x""]"\nb,by hand,,,\n',
+        ".jsonl": b'{"q":"a","s":"=S, 1","ok":true,"score":0.1,"tags":["x"]}\n{"q":"b","s":"by hand"}\n',
+    }
+    assert desk.write() == expected[desk.source.suffix]
+    assert desk.stage(out=desk.out).changed_cells == 0
+    edited = expected[desk.source.suffix].replace(b"=S, 1", b"mine")
+    desk.out.write_bytes(edited)
+    assert desk.stage(out=desk.out).changed_cells == 1
+    assert desk.write() == edited.replace(b'"mine"', b"mine" if name.endswith(".csv") else b'"mine"')
+
+
 # ------------------------------------------------------------------------------------- plain errors
 
 
@@ -621,6 +664,25 @@ def test_written_cells_read_back_and_all_other_bytes_stay(data: st.DataObject) -
 
 def _records(data: bytes) -> list[bytes]:
     return [raw for _, _, raw, _ in Delimited(data, "t.csv").rows()]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["a,1", "a,2", "b,1", '"b",1', "c,"]), min_size=1, max_size=6), st.data())
+def test_rows_keep_their_keys_and_results_whatever_is_added_and_moved(rows: list[str], data: st.DataObject) -> None:
+    added = data.draw(st.lists(st.sampled_from(["a,1", "a,2", "d,4", "e,5"]), max_size=4))
+    moved = data.draw(st.permutations(rows + added))
+    with tempfile.TemporaryDirectory() as folder:
+        desk = Desk(Path(folder)).put("q,n\n" + "\n".join(rows) + "\n")
+        desk.stage("s")
+        desk.sql("update questions set s = 'S ' || _key")
+        before = dict(desk.sql("select _key, q || n from questions"))
+        staged = desk.put("q,n\n" + "\n".join(moved) + "\n").stage("s")
+        after = dict(desk.sql("select _key, q || n from questions"))
+        assert (staged.rows, staged.new_rows, staged.gone_rows) == (len(moved), len(added), 0)
+        assert before.items() <= after.items()
+        assert desk.column("s") == {key: f"S {key}" if key in before else None for key in after}
+        desk.put("q,n\n" + "\n".join(rows) + "\n").stage("s")
+        assert len(desk.column("s")) == len(rows)
 
 
 @settings(max_examples=40, deadline=None)

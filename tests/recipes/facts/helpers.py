@@ -97,7 +97,10 @@ def good_challenge(style: str = "direct_question") -> dict[str, Any]:
         "reverse_lookup": "Which town do you think of when you hear of the seat of the government?",
         "free_text": "Tell in your own words where the government has its seat.",
     }[style]
-    towns = [{"text": "Bern", "correct": True}, *({"text": each, "correct": False} for each in ("Zug", "Chur", "Basel"))]
+    towns = [
+        {"text": "Bern", "correct": True},
+        *({"text": each, "correct": False} for each in ("Zug", "Chur", "Basel")),
+    ]
     return {
         "style": style,
         "setup_text": "Four languages share one small country. Its government sits in none of the biggest towns.",
@@ -125,7 +128,13 @@ def codes(findings: Sequence[Finding] | Iterator[Finding]) -> set[str]:
 
 
 def bound(stage: Stage, corpus: Corpus) -> BoundStage:
-    return bind(stage, corpus, (HOME,), outputs_of_all=frozenset(), frozen=lambda name, columns: columns)
+    return bind(
+        stage,
+        corpus,
+        (HOME / "prompts", HOME / "shapes"),
+        outputs_of_all=frozenset(),
+        frozen=lambda name, columns: columns,
+    )
 
 
 def items(stage: Stage, corpus: Corpus) -> list[Item]:

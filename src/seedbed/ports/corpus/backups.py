@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
@@ -33,7 +33,11 @@ _C = BACKUPS.c
 _WRITTEN = [column.name for column in BACKUPS.columns if column.name != "undone_at"]
 
 
-@dataclass(slots=True)
+Told = tuple[Literal["write", "insert"], str, str, str, str, Mapping[str, Any], Mapping[str, Any]]
+"""What is backed up: op, table, key columns, key, parent, cells before (none for a row that is made) and after."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One backup row. ``number`` grows within its release; ``before`` is empty for a row that was made."""
 
@@ -42,9 +46,9 @@ class Entry:
     key_columns: str
     key: str
     parent: str
+    before: Mapping[str, Any]
     after: Mapping[str, Any]
-    before: Mapping[str, Any] = field(default_factory=dict)
-    number: int = 0
+    number: int
 
     @property
     def item(self) -> str:
@@ -65,7 +69,7 @@ class Backups:
     def exists(self) -> bool:
         return self._catalogue.has(BACKUP_TABLE)
 
-    def record(self, release: str, entries: Sequence[Entry]) -> None:
+    def record(self, release: str, entries: Sequence[Told]) -> None:
         """Append entries; call it in the transaction that does what they tell."""
         if not entries:
             return
@@ -73,8 +77,8 @@ class Backups:
         last = self._session.scalar(sa.select(sa.func.max(_C.number)).where(_C.release == release)) or 0
         now = self._now()
         rows = [
-            (release, number, e.op, e.table, e.key_columns, e.key, e.parent, packed(e.before), packed(e.after), now)
-            for number, e in enumerate(entries, last + 1)
+            (release, number, op, table, columns, key, parent, packed(before), packed(after), now)
+            for number, (op, table, columns, key, parent, before, after) in enumerate(entries, last + 1)
         ]
         self._session.run(self._insert, rows)
 
@@ -90,12 +94,12 @@ class Backups:
         """What is not undone, newest first; read in pages."""
         if not self.exists:
             return
-        shown = (_C.op, _C.table_name, _C.key_columns, _C.key, _C.parent, _C.after, _C.before, _C.number)
+        shown = (_C.op, _C.table_name, _C.key_columns, _C.key, _C.parent, _C.before, _C.after, _C.number)
         query = sa.select(*shown).where(_C.release == release, _C.undone_at.is_(None)).order_by(_C.number.desc())
         rows = self._session.tuples(query.limit(size()))
         while rows:
-            for op, table, columns, key, parent, after, before, number in rows:
-                yield Entry(op, table, columns, key, parent, unpacked(after), unpacked(before), number)
+            for op, table, columns, key, parent, before, after, number in rows:
+                yield Entry(op, table, columns, key, parent, unpacked(before), unpacked(after), number)
             rows = self._session.tuples(query.where(_C.number < rows[-1][-1]).limit(size()))
 
     def items(self, release: str) -> dict[str, None]:

@@ -53,8 +53,10 @@ def same(now: Any, value: Any, logical: LogicalType) -> bool:
 
 def packed(cells: Mapping[str, Any]) -> str:
     """Cells as JSON that gives each value back with its type."""
-    if any(type(value) is float and not math.isfinite(value) for value in cells.values()):
-        cells = {name: _tagged(value) for name, value in cells.items()}
+    for value in cells.values():
+        if type(value) is float and not math.isfinite(value):  # orjson would make it null
+            cells = {name: _tagged(value) for name, value in cells.items()}
+            break
     return orjson.dumps(cells, default=_tagged).decode()
 
 

@@ -31,7 +31,7 @@ class Dialect:
     delimiter: bytes
     encoding: str
 
-    def encode(self, text: str, where: str) -> bytes:
+    def encode(self, text: str, where: Callable[[], str]) -> bytes:
         """The bytes of a cell's text. Raises SourceError for a character that cannot stand in the file."""
         try:
             if "\0" not in text:
@@ -40,14 +40,14 @@ class Dialect:
         except UnicodeEncodeError as error:
             wrong, at = text[error.start], error.start
         raise SourceError(
-            f"{where}: the character U+{ord(wrong):04X} ({wrong!r}) cannot be written in {self.encoding}",
+            f"{where()}: the character U+{ord(wrong):04X} ({wrong!r}) cannot be written in {self.encoding}",
             why=f"It is character {at + 1} of the new value.",
             hint=""
             if self.encoding == "utf-8"
             else f"Convert the file first: iconv -f {self.encoding} -t utf-8 OLD > NEW",
         )
 
-    def cell(self, text: str, where: str, *, quoted: bool = False) -> bytes:
+    def cell(self, text: str, where: Callable[[], str], *, quoted: bool = False) -> bytes:
         """A cell, quoted where it has to be or was before."""
         data = self.encode(text, where)
         if (
@@ -149,6 +149,14 @@ class Delimited:
                     last = row.start + lengths[0]
                 continue
             at = row.start
+            if added and len(lengths) == count and not any(index in row.cells for index in range(count)):
+                at += sum(lengths) + count - 1
+                yield data[last:at]
+                last = at
+                for index in range(count, count + len(added)):
+                    text = row.cells.get(index)
+                    yield delimiter + self._spliced(b"", text, row, index) if text else delimiter
+                continue
             pieces: list[bytes] = []
             need = count if added else max((i + 1 for i in row.cells), default=0)
             for index in range(min(max(need, 1), len(lengths))):
@@ -200,11 +208,11 @@ class Delimited:
         return type(old) is not type(new) or bool(old != new)
 
     def _spliced(self, raw: bytes, text: str, row: Splice, index: int) -> bytes:
-        return self.dialect.cell(text, f"{self.name} row {row.key}, cell {index + 1}", quoted=raw[:1] == b'"')
+        return self.dialect.cell(text, lambda: f"{self.name} row {row.key}, cell {index + 1}", quoted=raw[:1] == b'"')
 
     def _header_cell(self, name: str) -> bytes:
         quoted = any(mark.decode() in name for mark in DELIMITERS)
-        return self.dialect.cell(name, f"{self.name}: the new column {name}", quoted=quoted)
+        return self.dialect.cell(name, lambda: f"{self.name}: the new column {name}", quoted=quoted)
 
     def _value(self, raw: bytes) -> str:
         if raw[:1] != b'"':

@@ -8,30 +8,24 @@ file, is taken over cell by cell at the next :func:`stage` and never overwritten
 
 from __future__ import annotations
 
-import os
 import re
 import time
-from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from seedbed.errors import Drift, SourceError, UsageError, nearest
-from seedbed.ports.corpus.delimited import Delimited
 from seedbed.ports.corpus.durable import NewFile, copy_file
-from seedbed.ports.corpus.jsonlines import JsonLines
-from seedbed.ports.corpus.layout import Layout
-from seedbed.ports.corpus.staging import Change, Meta, OutFile, Staging, opened
+from seedbed.ports.corpus.reading import is_file_corpus, parse, read, stat
+from seedbed.ports.corpus.results import ResultFile
+from seedbed.ports.corpus.staging import Change, Meta, opened
 from seedbed.records import LogicalType
 
 _DECLARED: Mapping[LogicalType, str] = {
     "text": "TEXT", "int": "INTEGER", "number": "REAL", "bool": "BOOLEAN",
     "date": "TEXT", "datetime": "TEXT", "json": "JSON",
 }  # fmt: skip
-_CSV = {".csv": b",", ".tsv": b"\t", ".tab": b"\t", ".psv": b"|", ".txt": b","}
-_JSONL = (".jsonl", ".ndjson", ".jsonlines")
 _SETTLED_NS = 2_000_000_000
 """A file younger than this when it was read is read again: its clock may be too coarse to show a change."""
 
@@ -66,11 +60,6 @@ class WrittenFile:
     unplaced: int = 0
 
 
-def is_file_corpus(path: Path) -> bool:
-    """Whether a name looks like a file that can be staged."""
-    return path.suffix.lower() in (*_CSV, *_JSONL)
-
-
 def stage(
     source: Path,
     database: Path,
@@ -90,27 +79,27 @@ def stage(
         meta = staging.meta
         _check_same(meta, source, database, key)
         change: Change | None = None
-        stat = _stat(source)
-        if meta is None or not _unchanged(meta, stat):
-            data, stat = _read(source)
+        seen = stat(source)
+        if meta is None or not _unchanged(meta, seen):
+            data, seen = read(source)
             sha = sha256(data).hexdigest()
             if meta is None:
-                layout = _parse(source, data)
+                layout = parse(source, data)
                 if key is not None and key not in layout.columns:
                     raise SourceError(f'{source.name} has no column "{key}"', hint=nearest(key, layout.columns))
                 change = staging.first(layout, table_name(source), key, wanted, sha)
             elif sha == meta.in_place:
-                staging.after_in_place(_parse(source, data), sha)
+                staging.after_in_place(parse(source, data), sha)
             elif sha != meta.sha:
-                change = staging.again(_parse(source, data), wanted, sha)
+                change = staging.again(parse(source, data), wanted, sha)
             assert staging.meta is not None
-            staging.meta.stat = [*stat, time.time_ns()]
+            staging.meta.stat = [*seen, time.time_ns()]
         meta = staging.meta
         assert meta is not None
         staging.add_outputs(wanted)
         edited = 0
         if out is not None and not _same(out, source):
-            edited = _take_edits(staging, meta, source, out)
+            edited = ResultFile(staging, meta, source, out).take_edits()
         staging.save()
         if change is None:
             change = Change(rows=staging.count())
@@ -136,15 +125,15 @@ def write_out(database: Path, source: Path, out: Path, *, in_place_backup: Path 
         meta = staging.meta
         if meta is None:
             raise SourceError(f"{source.name} was never staged into {database.name}")
-        data, stat = _read(source)
+        data, seen = read(source)
         if sha256(data).hexdigest() != meta.sha:
             raise Drift(
                 f"{source.name} was changed while results for it were made",
                 hint="Run the same command again: what was changed is taken over, and nothing is paid twice.",
             )
-        known = meta.outs.get(_out_name(source, out), OutFile())
-        replaced = None if in_place else _check_out(source, out, known)
-        layout = _parse(source, data)
+        result = ResultFile(staging, meta, source, out)
+        replaced = None if in_place else result.check()
+        layout = parse(source, data, meta.columns)
         added = staging.added_columns()
         cells = 0
 
@@ -165,24 +154,20 @@ def write_out(database: Path, source: Path, out: Path, *, in_place_backup: Path 
                 backup = _back_up(data, in_place_backup, like=source)
                 meta.in_place = new.sha
                 staging.commit()
-                if _stat(source) != stat:
+                if stat(source) != seen:
                     raise Drift(f"{source.name} was changed a moment ago", hint="Run the same command again.")
                 new.place()
-                data, stat = _read(source)
-                staging.after_in_place(_parse(source, data), new.sha)
-                meta.stat = [*stat, time.time_ns()]
+                data, seen = read(source)
+                staging.after_in_place(parse(source, data), new.sha)
+                meta.stat = [*seen, time.time_ns()]
             elif not in_place:
-                name = _out_name(source, out)
-                if known.leftover and replaced is not None:
-                    backup = _back_up(replaced, out.with_name(f"{out.name}.edited-{known.taken[:8]}"), like=out)
-                staging.keep_written(name, new.sha, new.chunks())
-                known.pending = new.sha
-                meta.outs[name] = known
-                staging.commit()
+                if result.known.leftover and replaced is not None:
+                    aside = out.with_name(f"{out.name}.edited-{result.known.taken[:8]}")
+                    backup = _back_up(replaced, aside, like=out)
+                result.announce(new.sha, new.chunks())
                 new.place()
-                meta.outs[name] = OutFile(sha=new.sha)
-                staging.forget_written(name, but=new.sha)
-                edits = staging.edits_kept(name)
+                result.placed(new.sha)
+                edits = result.edits_kept()
             staging.save()
             return WrittenFile(
                 path=target, cells=cells, sha256=new.sha, edits=edits, backup=backup, unplaced=staging.unplaced()
@@ -225,62 +210,13 @@ def _check_same(meta: Meta | None, source: Path, database: Path, key: str | None
         )
 
 
-def _stat(source: Path) -> list[int]:
-    found = source.stat()
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
-
-
 def _unchanged(meta: Meta, stat: list[int]) -> bool:
     """Whether the file cannot have changed since it was read: same size, times and place, and not just written."""
     return meta.stat[:4] == stat and meta.stat[4] - max(stat[1], stat[2]) > _SETTLED_NS
 
 
-def _read(source: Path) -> tuple[bytes, list[int]]:
-    """Bytes that no other program was writing meanwhile."""
-    before = _stat(source)
-    data = source.read_bytes()
-    if _stat(source) != before or len(data) != before[0]:
-        raise Drift(f"{source.name} is being written by another program", hint="Run the same command again.")
-    return data, before
-
-
-def _parse(source: Path, data: bytes) -> Layout:
-    suffix = source.suffix.lower()
-    jsonl = suffix in _JSONL or (suffix not in _CSV and data.lstrip()[:1] in (b"{", b"["))
-    if jsonl:
-        return JsonLines(data, source.name)
-    return Delimited(data, source.name, default_delimiter=_CSV.get(suffix, b","))
-
-
 def _same(out: Path, source: Path) -> bool:
     return out.resolve() == source.resolve() or (out.exists() and out.samefile(source))
-
-
-# ------------------------------------------------------------------------------- the result file
-
-
-def _out_name(source: Path, out: Path) -> str:
-    """A result file as seen from the source's folder, so that a project may be moved."""
-    return os.path.relpath(out.resolve(), source.resolve().parent)
-
-
-def _not_ours(out: Path) -> SourceError:
-    return SourceError(f"{out.name} exists and was not written by seedbed", hint="Name another file with --out.")
-
-
-def _check_out(source: Path, out: Path, known: OutFile) -> bytes | None:
-    """The result file's present bytes. Raises if it is not ours, or was edited after the staging."""
-    if not out.exists():
-        return None
-    data = out.read_bytes()
-    if not known.sha and not known.pending:
-        raise _not_ours(out)
-    if sha256(data).hexdigest() not in (known.taken or known.sha, known.pending):
-        raise Drift(
-            f"{out.name} was edited while results for it were made",
-            hint="Run the same command again: the edits are taken over.",
-        )
-    return data
 
 
 def _back_up(data: bytes, backup: Path, *, like: Path) -> Path:
@@ -291,114 +227,3 @@ def _back_up(data: bytes, backup: Path, *, like: Path) -> Path:
     backup.parent.mkdir(parents=True, exist_ok=True)
     copy_file(data, backup, like=like)
     return backup
-
-
-def _take_edits(staging: Staging, meta: Meta, source: Path, out: Path) -> int:
-    """Take into the table what a person changed in the result file since we wrote it."""
-    if not out.exists():
-        return 0
-    name = _out_name(source, out)
-    known = meta.outs.get(name)
-    if known is None:
-        raise _not_ours(out)
-    data, _ = _read(out)
-    sha = sha256(data).hexdigest()
-    if sha == known.pending:
-        meta.outs[name] = OutFile(sha=sha)
-        staging.forget_written(name, but=sha)
-        return 0
-    if sha == (known.taken or known.sha):
-        return 0
-    if not known.sha:
-        raise _not_ours(out)
-    written, keys = staging.written(name, known.taken or known.sha)
-    before, now = _Rows(_parse(source, written), staging, keys), _Rows(_parse(out, data), staging)
-    now.match(before)
-    edits, columns = before.edits(now)
-    staging.add_outputs(columns)
-    taken = staging.set_cells(name, edits)
-    known.taken = sha
-    known.leftover = known.leftover or now.leftover or before.leftover
-    staging.keep_written(name, sha, [data], keys=now.keys if meta.key is None else None)
-    staging.forget_written(name, but=sha)
-    return taken
-
-
-class _Rows:
-    """All rows of a result file with their keys, for comparing two states of it."""
-
-    def __init__(self, layout: Layout, staging: Staging, keys: list[Any] | None = None) -> None:
-        meta = staging.meta
-        assert meta is not None
-        self.meta = meta
-        self.columns = layout.columns
-        self.raws: list[bytes] = []
-        self.cells: list[list[Any]] = []
-        self.contents: list[Any] = []
-        self.present = staging.table_columns()
-        self.leftover = False
-        self.replaced = layout.replaced
-        hashed = [layout.columns.index(name) for name in meta.hashed if name in layout.columns]
-        convert = layout.converters([self.present.get(name, "TEXT") for name in layout.columns])
-        for _, _, raw, cells in layout.rows():
-            self.raws.append(raw)
-            self.contents.append(tuple(cells[i] for i in hashed))
-            for index, function in convert:
-                cells[index] = function(cells[index])
-            self.cells.append(cells)
-        if meta.key is not None:
-            if meta.key not in layout.columns:
-                raise SourceError(
-                    f'{layout.name} no longer has its key column "{meta.key}"',
-                    hint=f"Put the column back, or move {layout.name} away.",
-                )
-            at = layout.columns.index(meta.key)
-            keys = [cells[at] for cells in self.cells]
-        self.keys: list[Any] = keys or [None] * len(self.cells)
-
-    def match(self, before: _Rows) -> None:
-        """Give rows the keys that they had: by equal bytes, by equal content, else in order where all are left."""
-        if self.meta.key is not None:
-            self.leftover = self.keys != before.keys and set(self.keys) != set(before.keys)
-            return
-        free = {index for index, key in enumerate(before.keys) if key is not None}
-        for mine, theirs in ((self.raws, before.raws), (self.contents, before.contents)):
-            places: defaultdict[Any, deque[int]] = defaultdict(deque)
-            for index in sorted(free):
-                places[theirs[index]].append(index)
-            for index, value in enumerate(mine):
-                if self.keys[index] is None and places.get(value):
-                    found = places[value].popleft()
-                    free.discard(found)
-                    self.keys[index] = before.keys[found]
-        lost = [index for index, key in enumerate(self.keys) if key is None]
-        if len(lost) == len(free):
-            for index, found in zip(lost, sorted(free), strict=True):
-                self.keys[index] = before.keys[found]
-        else:
-            self.leftover = True
-
-    def edits(self, now: _Rows) -> tuple[list[tuple[Any, str, Any]], dict[str, str]]:
-        """Cells that differ ``now``, and columns that a person added."""
-        old = {key: index for index, key in enumerate(self.keys) if key is not None}
-        lower = {name.lower() for name in self.present}
-        pairs = [
-            (here, self.columns.index(name) if name in self.columns else None, name)
-            for here, name in enumerate(now.columns)
-            if name != self.meta.key and (name in self.present or name.lower() not in lower)
-        ]
-        edits: list[tuple[Any, str, Any]] = []
-        for key, raw, cells in zip(now.keys, now.raws, now.cells, strict=True):
-            found = old.get(key) if key is not None else None
-            if found is None or (raw == self.raws[found] and now.columns == self.columns):
-                continue
-            was = self.cells[found]
-            for here, there, name in pairs:
-                if self.replaced(None if there is None else was[there], cells[here]):
-                    edits.append((key, name, cells[here]))
-        columns = dict.fromkeys(_names(edits), "")
-        return edits, {name: kind for name, kind in columns.items() if name not in self.present}
-
-
-def _names(edits: Iterable[tuple[Any, str, Any]]) -> Iterable[str]:
-    return (name for _, name, _ in edits)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from seedbed.errors import SourceError
 from seedbed.ports.corpus import Inserted, NewRow
-from seedbed.ports.corpus.backups import Backups, Entry
+from seedbed.ports.corpus.backups import Backups, Told
 from seedbed.ports.corpus.batches import Pace, cut, settle
 from seedbed.ports.corpus.cells import same, stored
 from seedbed.ports.corpus.connections import Declined, Session
@@ -45,7 +45,7 @@ class Inserter:
         def work(batch: Sequence[Candidate]) -> list[Inserted]:
             fates = self._stored(batch)
             stored_rows = [c for c, fate in zip(batch, fates, strict=True) if fate.fate == "stored"]
-            backups.record(release, [self._entry(candidate) for candidate in stored_rows])
+            backups.record(release, [self._told(candidate) for candidate in stored_rows])
             return fates
 
         pace = Pace()
@@ -183,11 +183,11 @@ class Inserter:
         taken.take(candidate)
         return Inserted(row, "stored")
 
-    def _entry(self, candidate: Candidate) -> Entry:
+    def _told(self, candidate: Candidate) -> Told:
         row, relation = candidate.row, self._relation(candidate.row.table)
         key = relation.table.key[0]
         text = key_text([candidate.values[key]])
-        return Entry("insert", row.table, json.dumps([key]), text, row.parent, candidate.values)
+        return "insert", row.table, json.dumps([key]), text, row.parent, {}, candidate.values
 
 
 class Taken:

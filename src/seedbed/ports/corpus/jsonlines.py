@@ -27,6 +27,7 @@ _NAME = re.compile(rb"[ \t\r\n]*+(" + _STRING + rb")([ \t\r\n]*+):([ \t\r\n]*+)"
 _FLAT = re.compile(_STRING + rb'|[^\s,}\]\["{]++', re.DOTALL)
 _NESTING = re.compile(_STRING + rb"|[{}\[\]]", re.DOTALL)
 _NEXT = re.compile(rb"[ \t\r\n]*+([,}])")
+_VERBATIM, _ESCAPED = json.JSONEncoder(ensure_ascii=False).encode, json.JSONEncoder().encode
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _INT, _REAL, _BOOL, _TEXT, _NEST, _WIDE_INT = 1, 2, 4, 8, 16, 32
@@ -42,11 +43,15 @@ class JsonLines:
     kind = "jsonl"
     signature = "jsonl"
 
-    def __init__(self, data: bytes, name: str) -> None:
+    def __init__(self, data: bytes, name: str, *, columns: Sequence[str] = ()) -> None:
+        """``columns`` are given for bytes that were read before, to splice them only."""
         self.data = data
         self.name = name
-        refuse_foreign_bytes(data, name)
         self._seen: dict[str, int] = {}
+        if columns:
+            self.columns = tuple(columns)
+            return
+        refuse_foreign_bytes(data, name)
         rows = self._survey()
         self.columns = tuple(self._seen)
         if not rows:
@@ -75,15 +80,16 @@ class JsonLines:
         """
         data, last = self.data, 0
         names = (*self.columns, *added)
+        tight = {name: self._quote(name).encode() + b":" for name in names}
         for row in rows:
             (length,) = struct.unpack("<I", row.spans)
             raw = data[row.start : row.start + length]
-            members = members_of(raw)
+            members = members_of(raw) if min(row.cells) < len(self.columns) else _ending(raw)
             new: dict[str, str] = {names[index]: text for index, text in row.cells.items()}
             for name, (start, stop) in members.spans.items():
                 if name in new:
                     yield data[last : row.start + start]
-                    yield self._bytes(new.pop(name))
+                    yield new.pop(name).encode()
                     last = row.start + stop
             yield data[last : row.start + members.end]
             last = row.start + members.end
@@ -91,7 +97,7 @@ class JsonLines:
             for name, text in new.items():
                 mark = b"" if members.empty else lead
                 members.empty = False
-                yield mark + self._bytes(self._quote(name)) + (b": " if members.spaced else b":") + self._bytes(text)
+                yield mark + tight[name] + (b" " if members.spaced else b"") + text.encode()
         yield data[last:]
 
     def text(self, value: Any, declared: str) -> str:
@@ -113,7 +119,11 @@ class JsonLines:
                 nested = json.loads(value)
             except ValueError:
                 return self._quote(value)
-            return json.dumps(nested, ensure_ascii=self._escapes) if "\n" in value or self._escapes else str(value)
+            return (
+                json.dumps(nested, ensure_ascii=self._escapes)
+                if {"\n", "\r"} & set(value) or self._escapes
+                else str(value)
+            )
         return self._quote(value)
 
     def converters(self, declared: Sequence[str]) -> list[tuple[int, Callable[[Any], Any]]]:
@@ -127,11 +137,10 @@ class JsonLines:
     def replaced(self, old: Any, new: Any) -> bool:
         return type(old) is not type(new) or bool(old != new)
 
-    def _bytes(self, text: str) -> bytes:
-        return text.encode("utf-8")
-
     def _quote(self, text: str) -> str:
-        return json.dumps(text, ensure_ascii=self._escapes or _SURROGATE.search(text) is not None)
+        if self._escapes or not (text.isascii() or _SURROGATE.search(text) is None):
+            return _ESCAPED(text)
+        return _VERBATIM(text)
 
     @cached_property
     def _escapes(self) -> bool:
@@ -237,12 +246,25 @@ def members_of(raw: bytes) -> Members:
             spaced = bool(found[3])
         start = found.end()
         stop = _value_end(raw, start)
-        spans[json.loads(found[1])] = (start, stop)
+        name = found[1]
+        spans[json.loads(name) if b"\\" in name else name[1:-1].decode()] = (start, stop)
         mark = _NEXT.match(raw, stop)
         assert mark is not None, "the line was parsed before"
         if mark[1] == b"}":
             return Members(spans, stop, spaced)
         at = mark.end()
+
+
+def _ending(raw: bytes) -> Members:
+    """Like :func:`members_of` for a line that only gets members which no line of the file has."""
+    at = raw.index(b"{") + 1
+    inner = raw[: raw.rindex(b"}")].rstrip()
+    found = _NAME.match(raw, at)
+    if found is None:
+        return members_of(raw)
+    members = Members({}, len(inner), bool(found[3]))
+    members.empty = False
+    return members
 
 
 def _value_end(raw: bytes, start: int) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import zstandard
 
-from seedbed.errors import Locked, SourceError, StoreNewer
+from seedbed.errors import DiskFull, Locked, SourceError, StoreNewer
 from seedbed.ports.corpus.layout import Layout, Splice, place
 from seedbed.records import digest
 
@@ -32,7 +31,6 @@ VERSION = 1
 PATIENCE = 30.0
 HASH_KEY = "_key"
 _SOURCE, _SCAN = "_seedbed_file_source", "_seedbed_file_scan"
-_CHUNK = 4 << 20
 _SHOWN = 5
 _WINDOW = 50_000
 
@@ -104,6 +102,10 @@ def opened(database: Path, name: str) -> Iterator[Staging]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise Locked(f"{database.name} is in use by another program", why=str(error)) from error
+        if "full" in str(error):
+            raise DiskFull(
+                f"The disk of {database} is full", hint="Make room and run the same command again."
+            ) from error
         raise
     except sqlite3.DatabaseError as error:
         if "not a database" in str(error):
@@ -561,59 +563,6 @@ class Staging:
     def keys(self) -> list[Any]:
         return [k for (k,) in self.sql(f"select k from {_SOURCE} order by pos")]
 
-    # ------------------------------------------------------------------------------ result files
-
-    def keep_written(self, out: str, sha: str, pieces: Iterable[bytes], *, keys: Sequence[Any] | None = None) -> None:
-        """Remember a result file's bytes and the keys of its rows, beside what is remembered already."""
-        self.sql("delete from _seedbed_file_written where out = ? and sha = ?", (out, sha))
-        assert self.meta is not None
-        self._keep(out, sha, 0, _chunks(pieces))
-        if self.meta.key is None:
-            self._keep(out, sha, 1, [orjson.dumps(self.keys() if keys is None else list(keys))])
-
-    def _keep(self, out: str, sha: str, keys: int, pieces: Iterable[bytes]) -> None:
-        pack = zstandard.ZstdCompressor(level=1).compress
-        for n, piece in enumerate(pieces):
-            self.sql("insert into _seedbed_file_written values (?, ?, ?, ?, ?)", (out, sha, n, keys, pack(piece)))
-
-    def written(self, out: str, sha: str) -> tuple[bytes, list[Any] | None]:
-        unpack = zstandard.ZstdDecompressor().decompress
-        query = "select chunk from _seedbed_file_written where out = ? and sha = ? and keys = ? order by n"
-        data = b"".join(unpack(chunk) for (chunk,) in self.sql(query, (out, sha, 0)))
-        keys = b"".join(unpack(chunk) for (chunk,) in self.sql(query, (out, sha, 1)))
-        return data, orjson.loads(keys) if keys else None
-
-    def forget_written(self, out: str, *, but: str) -> None:
-        self.sql("delete from _seedbed_file_written where out = ? and sha != ?", (out, but))
-
-    def set_cells(self, out: str, edits: Iterable[tuple[Any, str, Any]]) -> int:
-        """Take cells of a result file that a person changed there into the table."""
-        assert self.meta is not None
-        key, table = quoted(self.meta.key_column), quoted(self.meta.table)
-        taken = 0
-        for k, name, value in edits:
-            done = self.sql(
-                f"update {table} set {quoted(name)} = ? where {key} = ? and {quoted(name)} is not ?", (value, k, value)
-            ).rowcount
-            taken += done
-            self.sql("insert or replace into _seedbed_file_edits values (?, ?, ?, ?)", (out, k, name, value))
-        return taken
-
-    def edits_kept(self, out: str) -> int:
-        """How many cells still hold what a person put into a result file."""
-        assert self.meta is not None
-        key, table = quoted(self.meta.key_column), quoted(self.meta.table)
-        present = self.table_columns()
-        kept = 0
-        for (name,) in self.sql("select distinct name from _seedbed_file_edits where out = ?", (out,)).fetchall():
-            if name in present:
-                kept += self.sql(
-                    f"""select count(*) from _seedbed_file_edits e join {table} q on q.{key} = e.k
-                    where e.out = ? and e.name = ? and q.{quoted(name)} is e.value""",
-                    (out, name),
-                ).fetchone()[0]
-        return kept
-
 
 class _Former:
     """Rows as last seen, in their order, a window at a time: most rows are found where they stood."""
@@ -640,16 +589,3 @@ class _Former:
 
 def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    kept: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        kept.append(piece)
-        size += len(piece)
-        if size >= _CHUNK:
-            yield b"".join(kept)
-            kept, size = [], 0
-    if kept:
-        yield b"".join(kept)

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from seedbed.ports.corpus import CellWrite, Fingerprint, Written
-from seedbed.ports.corpus.backups import Backups, Entry
+from seedbed.ports.corpus.backups import Backups, Told
 from seedbed.ports.corpus.batches import Pace, attempt, cut, settle
 from seedbed.ports.corpus.cells import same, shown, stored
 from seedbed.ports.corpus.connections import Declined, Session
@@ -72,12 +72,12 @@ class Writer:
         declined = attempt(self._session, changes, self._updates.run)
         for change, words in declined:
             fates[change.place] = _refused(change.write, words)
-        backups.record(release, [self._entry(c) for c in changes if fates[c.place].fate == "applied"])
+        backups.record(release, [self._told(c) for c in changes if fates[c.place].fate == "applied"])
         return fates
 
-    def _entry(self, change: Change) -> Entry:
+    def _told(self, change: Change) -> Told:
         table = self._target.relation.name
-        return Entry("write", table, self._key_columns, change.write.key, "", change.cells, change.before)
+        return "write", table, self._key_columns, change.write.key, "", change.before, change.cells
 
     def _judged(self, batch: Sequence[CellWrite]) -> tuple[list[Written], list[Change]]:
         keys = [values_of(write.key) for write in batch]
@@ -131,8 +131,9 @@ class Writer:
     def _drift(self, write: CellWrite, now: dict[str, Any], source: dict[str, Any] | None) -> str:
         for name in write.after:
             before = write.before.get(name)
-            if not same(now[name], stored(before, self._affinities[name]), self._types[name]):
-                return f'output "{name}" changed since export: {shown(before)} became {shown(now[name])}'
+            if now[name] is before or same(now[name], stored(before, self._affinities[name]), self._types[name]):
+                continue
+            return f'output "{name}" changed since export: {shown(before)} became {shown(now[name])}'
         if source is None:
             assert self._target.source is not None
             return f"input changed since export: the row is no longer in {self._target.source.name}"

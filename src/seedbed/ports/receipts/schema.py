@@ -259,5 +259,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> bool:
         return True
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
         return False
+    if version == 0:
+        raise Corrupt(f"{path} is not a receipts file", why="It is a database of another kind.", hint=VERIFY_HINT)
     raise Drift(f"{path} has version {version} of the receipts", why=f"This program reads {VERSION}.",
                 hint="Run: seedbed migrate")  # fmt: skip

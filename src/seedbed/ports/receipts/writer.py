@@ -23,7 +23,7 @@ Record = Intent | Receipt | Ending
 Waiting = tuple[Record, Any]
 
 _BATCH = 512
-_LOG = 16 << 20
+_LOG = 4 << 20
 """Bytes of log after which it is copied into the file, while nobody waits for a commit."""
 _PAGES_A_ROW = 2 * 4096
 

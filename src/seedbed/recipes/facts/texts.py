@@ -23,12 +23,11 @@ def sentences(text: str) -> int:
     count, done = 0, 0
     for end in _END.finditer(text):
         rest = text[end.end() :]
-        if rest.strip() and end.group().startswith("."):
-            follows = _NEXT.match(rest)
-            if follows and rest[follows.end()].islower():
-                continue
-            if end.group() == "." and _SHORT.search(text[: end.start()]):
-                continue
+        follows = _NEXT.match(rest)
+        if follows and rest[follows.end()].islower():
+            continue
+        if rest.strip() and end.group() == "." and _SHORT.search(text[: end.start()]):
+            continue
         count, done = count + 1, end.end()
     return count + bool(_WORD.search(text[done:]))
 
@@ -78,13 +77,15 @@ def same_number(written: str, value: Any, *, scale: int = 1, rough: bool = False
     """Whether a written number can stand for a value: equal, or a rounding of it to the digits written.
 
     ``8.5`` with scale 1,000,000 stands for 8,516,543; 8.6 does not. Of a number without scale and point
-    only three noughts and more are a rounding: 8,517,000 is, 1950 is not. ``rough`` allows five in a hundred.
+    only three noughts and more are a rounding: 8,517,000 is, 1950 is not. A rounding is off by two in a
+    hundred at most, a ``rough`` number by five.
     """
     number, exact = Decimal(written), Decimal(str(value))
     exponent = int(number.as_tuple().exponent)
     if exponent == 0 and scale == 1:
         noughts = len(written) - len(written.rstrip("0"))
         exponent = noughts if noughts >= 3 else 0
-    rounding = Decimal(1).scaleb(exponent) * scale / 2 if exponent or scale > 1 else Decimal(0)
-    room = max(rounding, abs(exact) * Decimal("0.05") if rough else Decimal(0))
+    rounded = exponent or scale > 1 or exact != exact.to_integral_value()
+    rounding = Decimal(1).scaleb(exponent) * scale / 2 if rounded else Decimal(0)
+    room = abs(exact) * Decimal("0.05") if rough else min(rounding, abs(exact) * Decimal("0.02"))
     return abs(number * scale - exact) <= room

@@ -1,0 +1,207 @@
+"""Audit and plan: how a stage stands and what the rest would cost. Looks only; no key, no request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seedbed.conditions import is_empty
+from seedbed.engine.binding import MEMBERS, BoundStage
+from seedbed.engine.project import Project
+from seedbed.engine.reports import AuditReport, Equation, PlanReport
+from seedbed.engine.rounds import Derivation, OpenRound, Scope, continued, missing_of_round
+from seedbed.ports.corpus import Corpus
+from seedbed.ports.state import RoundRow, State
+from seedbed.records import Item, Request, Usage, key_text, key_values
+from seedbed.stage import Fills, Gathers
+
+SAMPLE = 50
+BYTES_PER_TOKEN = 3.5
+"""Measured over Markdown prompts; the books use what the provider reports."""
+EARLY_OUTPUT = 0.15
+"""Share of the output maximum taken as the low end before anything was measured."""
+LISTED = 20
+
+
+def audit_stage(project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> AuditReport:
+    tally = state.tally(stage.name, stage.recipe)
+    plan = plan_stage(project, stage, corpus, state, scope)
+    drift = _drift(stage, corpus, state)
+    mean = _mean_cost(state, stage.name, tally.settled)
+    model = project.model_of(Request(stage.stage.tier, (), model=stage.stage.model)) if stage.stage.calls_model else ""
+    return AuditReport(
+        stage=stage.name,
+        table=stage.source.name,
+        rows=corpus.count(stage.source.name, stage.stage.source.condition()),
+        eligible=corpus.count(stage.source.name, stage.stage.condition()),
+        missing=plan.items,
+        settled=tally.states,
+        uploaded=tally.uploaded,
+        changed=drift.changed,
+        stale=tally.stale,
+        cleared=tuple(drift.cleared[:LISTED]),
+        vanished=drift.vanished,
+        made=tally.made,
+        spent=tally.cost,
+        calls=plan.calls,
+        cost_low=plan.cost_low,
+        cost_high=plan.cost_high,
+        changed_cost=None if mean is None else mean * drift.changed,
+        stale_cost=None if mean is None else mean * tally.stale,
+        model=model,
+        recipe=stage.recipe,
+        equations=equations_of(state, _rounds(project, stage, corpus, state)),
+    )
+
+
+def _rounds(project: Project, stage: BoundStage, corpus: Corpus, state: State) -> Iterator[OpenRound]:
+    derivation = Derivation(corpus, state, stage, Scope())
+    for row in state.rounds(stage=stage.name):
+        yield continued(row, project.worklists, derivation)
+
+
+def equations_of(
+    state: State, stage: BoundStage, rounds: Iterator[OpenRound] | Sequence[OpenRound]
+) -> tuple[Equation, ...]:
+    return tuple(equation_of(state, work) for work in rounds)
+
+
+def equation_of(state: State, work: OpenRound) -> Equation:
+    """The books of one round, each figure counted from its own records."""
+    row: RoundRow = next((r for r in state.rounds(stage=work.row.stage) if r.id == work.id), work.row)
+    items = work.worklist.count() if work.worklist is not None else row.items
+    states = state.states_of_round(row.id)
+    made = state.made_total(row.id)
+    waiting = state.outcomes(row.stage, waiting=True, round_id=row.id, limit=1)
+    if work.worklist is None:  # a lost worklist: what had no outcome was derived again elsewhere
+        items = sum(states.values())
+    return Equation(
+        stage=row.stage,
+        round=row.id,
+        closed=row.status == "closed",
+        items=items,
+        states=states,
+        missing=len(missing_of_round(state, work)),
+        made=made,
+        fates=state.made_of_round(row.id),
+        uploaded=bool(made) and not waiting,
+    )
+
+
+# ----------------------------------------------------------------------------------------- drift
+
+
+@dataclass
+class _Drift:
+    """Settled rows that are not what they were: inputs changed, output emptied, row gone."""
+
+    changed: int = 0
+    vanished: int = 0
+    cleared: list[str] = field(default_factory=list)
+
+
+def _drift(stage: BoundStage, corpus: Corpus, state: State) -> _Drift:
+    drift = _Drift()
+    if isinstance(stage.stage.relation, Gathers):
+        return drift
+    after: str | None = None
+    while page := state.outcomes(stage.name, after=after, limit=1000):
+        after = page[-1].key
+        keys = [outcome.key for outcome in page]
+        rows = _by_key(stage, corpus.fetch(stage.source.name, stage.key, [key_values(key) for key in keys]))
+        fates = state.upload_fate(stage.name, keys)
+        for outcome in page:
+            row = rows.get(outcome.key)
+            if row is None:
+                drift.vanished += not stage.source.view
+            else:
+                drift.changed += stage.fingerprint(row) != outcome.fingerprint
+                if _cleared(stage, row, outcome.output, fates.get(outcome.key, ("", ""))[0]):
+                    drift.cleared.append(outcome.key)
+    return drift
+
+
+def _by_key(stage: BoundStage, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {key_text([row[name] for name in stage.key]): row for row in rows}
+
+
+def _cleared(stage: BoundStage, row: dict[str, Any], output: Any, fate: str) -> bool:
+    """Whether a cell that was uploaded is empty now though the output was not."""
+    relation = stage.stage.relation
+    if fate != "applied" or not isinstance(relation, Fills) or not isinstance(output, dict):
+        return False
+    return any(is_empty(row.get(name)) and not is_empty(output.get(name)) for name in relation.outputs if name in row)
+
+
+def _mean_cost(state: State, stage: str, settled: int) -> int | None:
+    for spending in state.spending(["stage"]):
+        if spending.group == (stage,) and settled and not spending.unknown:
+            return round(spending.nano / settled)
+    return None
+
+
+# ------------------------------------------------------------------------------------------ plan
+
+
+def plan_stage(project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> PlanReport:
+    """Calls, tokens and money of the missing items: input from rendered samples, output from what was measured."""
+    derivation = Derivation(corpus, state, stage, scope)
+    count = 0
+    sample: list[Item] = []
+    examples: list[str] = []
+    for found in derivation.pages():
+        room = None if scope.limit is None else scope.limit - count
+        items = found.items if room is None else found.items[:room]
+        count += len(items)
+        sample.extend(items[: SAMPLE - len(sample)])
+        examples.extend(item.key for item in items[: LISTED - len(examples)])
+        if room is not None and len(items) >= room:
+            break
+    if not stage.stage.calls_model:
+        return PlanReport(stage.name, count, 0, "", 0, 0, 0, 0, 0, None, tuple(examples))
+    return _priced(project, stage, state, count, sample, examples)
+
+
+def _priced(
+    project: Project, stage: BoundStage, state: State, count: int, sample: list[Item], examples: list[str]
+) -> PlanReport:
+    model = project.model_of(Request(stage.stage.tier, (), model=stage.stage.model))
+    calls = -(-count // stage.stage.per_call)
+    tokens_in = round(_mean_input(stage, sample) * calls)
+    low, high = _output_range(state, stage, calls)
+    return PlanReport(
+        stage=stage.name,
+        items=count,
+        calls=calls,
+        model=model,
+        tokens_in=tokens_in,
+        tokens_out_low=low,
+        tokens_out_high=high,
+        cost_low=project.prices.cost(model, Usage(input=tokens_in, output=low)) if calls else 0,
+        cost_high=project.prices.cost(model, Usage(input=tokens_in, output=high)) if calls else 0,
+        price=project.prices.row(model),
+        examples=tuple(examples),
+    )
+
+
+def _mean_input(stage: BoundStage, sample: list[Item]) -> float:
+    """Tokens of a request, from up to 50 that are rendered."""
+    if not sample:
+        return 0.0
+    if stage.prompt is None:
+        sizes = [len(str(dict(item.row))) + sum(len(m) for m in map(str, item.row.get(MEMBERS, ()))) for item in sample]
+        return sum(sizes) / len(sizes) / BYTES_PER_TOKEN
+    per_call = stage.stage.per_call
+    groups = [sample[n : n + per_call] for n in range(0, len(sample), per_call)]
+    texts = [sum(len(m.text.encode("utf-8", "replace")) for m in stage.request(g, 1).messages) for g in groups]
+    return sum(texts) / len(texts) / BYTES_PER_TOKEN
+
+
+def _output_range(state: State, stage: BoundStage, calls: int) -> tuple[int, int]:
+    most = stage.stage.max_output * stage.stage.per_call
+    for spending in state.spending(["stage"]):
+        if spending.group == (stage.name,) and spending.calls and spending.usage.output:
+            mean = spending.usage.output / spending.calls
+            return round(mean * calls * 0.9), round(mean * calls * 1.1)
+    return round(most * EARLY_OUTPUT * calls), most * calls

@@ -1,0 +1,572 @@
+"""The phases, once, as functions over a stage: audit export generate upload validate recover; run performs them.
+
+Each can be interrupted and repeated; doing it twice equals doing it once.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage
+from seedbed.engine.binding import BoundStage
+from seedbed.engine.logs import write_page
+from seedbed.engine.project import Project, new_id, now_ms, this_host
+from seedbed.engine.reports import (
+    AuditReport,
+    Equation,
+    ExportReport,
+    GenerateReport,
+    PlanReport,
+    Preview,
+    RollbackReport,
+    RunReport,
+    StageRun,
+    UploadReport,
+    ValidateReport,
+)
+from seedbed.engine.rounds import AGAIN, Derivation, OpenRound, Scope, worklist_path
+from seedbed.engine.uploading import preview_upload, tables_of, upload_stage
+from seedbed.engine.working import Shift, export_only, work
+from seedbed.engine.worklist import Worklist
+from seedbed.errors import EmptySelection, SeedbedError, UsageError
+from seedbed.events import Meter, PhaseEnded, RunEnded, RunStarted
+from seedbed.policy.budget import Cap, Till
+from seedbed.ports.corpus import Corpus
+from seedbed.ports.models import Target
+from seedbed.ports.state import Release, RunRow, RunStatus, State
+from seedbed.records import Finding, Item, Outcome, Usage, key_text, key_values
+from seedbed.stage import Fills, Stage
+
+PREVIEWS = 3
+SAMPLE = 20
+
+
+@dataclass(frozen=True)
+class Spend:
+    """How a run may spend. ``budget`` in 10⁻⁹ USD caps this run; None takes the project's setting."""
+
+    budget: int | None = None
+    concurrency: int | None = None
+    allow_stand_in: bool = False
+    allow_empty: bool = False
+
+
+EVERYTHING = Scope()
+FREELY = Spend()
+
+
+# ------------------------------------------------------------------------------------- one run's frame
+
+
+@dataclass
+class Running:
+    """A run that is under way: its shift and what its phases took."""
+
+    shift: Shift
+    corpus: Corpus
+    target: str
+    started: float
+    passes: list[StageRun] = field(default_factory=list)
+    phases: dict[str, float] = field(default_factory=dict)
+    cap: int | None = None
+    error: SeedbedError | None = None
+
+    @property
+    def state(self) -> State:
+        return self.shift.state
+
+    @contextmanager
+    def phase(self, stage: str, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - began
+            self.phases[name] = self.phases.get(name, 0.0) + seconds
+            self.shift.project.emit(PhaseEnded(stage, name, seconds))
+
+
+@contextmanager
+def running(project: Project, command: str, target: str, spend: Spend) -> Iterator[Running]:
+    """Open a run, close it with its status and page whatever happens inside."""
+    with ExitStack() as stack:
+        state = project.state()
+        stack.callback(state.close)
+        finish_killed_runs(project, state)
+        corpus = project.corpus()
+        stack.callback(corpus.close)
+        run = _open_run(project, state, command, target, spend)
+        shift = Shift(
+            project=project,
+            run=run.id,
+            state=state,
+            receipts=project.receipts(),
+            till=Till(_caps(project, state, run.cap)),
+            meter=Meter(),
+            locks=project.locks(),
+            concurrency=spend.concurrency or int(project.settings.get("run", "concurrency")),
+        )
+        shift.meter.cap = run.cap
+        stack.callback(shift.close)
+        frame = Running(shift, corpus, target, time.monotonic(), cap=run.cap)
+        project.meter = shift.meter
+        project.emit(RunStarted(run.id, command, target))
+        try:
+            yield frame
+        except BaseException as error:
+            _close_run(project, frame, error)
+            raise
+        _close_run(project, frame, frame.error)
+
+
+def _open_run(project: Project, state: State, command: str, target: str, spend: Spend) -> RunRow:
+    cap = spend.budget if spend.budget is not None else project.settings.get("budget", "run")
+    tiers = {tier: project.settings.get("tiers", tier) for tier in ("default", "mid", "high")}
+    run = RunRow(
+        id=new_id("run"),
+        command=command,
+        target=target,
+        started=now_ms(),
+        status="running",
+        settings={"tiers": tiers, "corpus": project.corpus_place(), "command": project.command},
+        pid=os.getpid(),
+        host=this_host(),
+        cap=cap,
+    )
+    state.open_run(run)
+    return run
+
+
+def _caps(project: Project, state: State, run_cap: int | None) -> tuple[Cap, ...]:
+    caps = []
+    if run_cap is not None:
+        caps.append(Cap("cap of this run", run_cap))
+    total = project.settings.get("budget", "project")
+    if total is not None:
+        before = sum(row.nano for row in state.spending())
+        caps.append(Cap("cap of the project", int(total), before))
+    return tuple(caps)
+
+
+def _close_run(project: Project, frame: Running, error: BaseException | None) -> None:
+    code, message, status = _ending(error)
+    frame.state.close_run(frame.shift.run, status, code, message, now_ms())
+    row = frame.state.run(frame.shift.run)
+    if row is not None:
+        path = write_page(project, frame.state, row, frame.phases)
+        frame.state.set_page(row.id, str(path.relative_to(project.root)))
+    project.emit(RunEnded(frame.shift.run, status, code, message))
+
+
+def _ending(error: BaseException | None) -> tuple[int, str, RunStatus]:
+    if error is None:
+        return 0, "", "completed"
+    if isinstance(error, SeedbedError):
+        going_on = error.exit_code in (75, 130, 143)
+        return error.exit_code, error.what, "partial" if going_on else "failed"
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "Stopped.", "partial"
+    return 1, f"{type(error).__name__}: {error}", "failed"
+
+
+def finish_killed_runs(project: Project, state: State) -> list[str]:
+    """Runs whose process is gone get their end and their page: status partial."""
+    ended = []
+    for row in state.runs(limit=1000, status="running"):
+        if row.host == this_host() and _alive(row.pid):
+            continue
+        state.close_run(row.id, "partial", 137, "The process was killed.", now_ms())
+        closed = state.run(row.id)
+        if closed is not None:
+            path = write_page(project, state, closed, {})
+            state.set_page(row.id, str(path.relative_to(project.root)))
+        ended.append(row.id)
+    return ended
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+# -------------------------------------------------------------------------------------- looking phases
+
+
+def audit(project: Project, name: str | None = None, scope: Scope = EVERYTHING) -> list[AuditReport]:
+    """How a stage (or each stage of the pipeline) stands. Sends nothing, writes nothing of the user's."""
+    with _looking(project) as (corpus, state):
+        stages = [project.stage(name)] if name and name != project.pipeline.name else project.stages()
+        return [audit_stage(project, project.bound(stage, corpus, state), corpus, state, scope) for stage in stages]
+
+
+def plan(project: Project, name: str | None = None, scope: Scope = EVERYTHING) -> list[PlanReport]:
+    """Calls, tokens and money of what is missing, as a range."""
+    with _looking(project) as (corpus, state):
+        return [
+            plan_stage(project, project.bound(stage, corpus, state), corpus, state, scope)
+            for stage in project.stages(name)
+            if stage.calls_model
+        ]
+
+
+@contextmanager
+def _looking(project: Project) -> Iterator[tuple[Corpus, State]]:
+    with ExitStack() as stack:
+        state = project.state()
+        stack.callback(state.close)
+        finish_killed_runs(project, state)
+        corpus = project.corpus()
+        stack.callback(corpus.close)
+        yield corpus, state
+
+
+# ------------------------------------------------------------------------------------ the phases
+
+
+def export(
+    project: Project, name: str | None = None, scope: Scope = EVERYTHING, *, dry_run: bool = False
+) -> ExportReport:
+    """Derive what is missing into a round's worklist. Sends nothing."""
+    stage = project.stage(name)
+    if dry_run:
+        with _looking(project) as (corpus, state):
+            items = [item.key for item in _items(project.bound(stage, corpus, state), corpus, state, scope)]
+            return ExportReport(stage.name, "", len(items), True, tuple(items[:SAMPLE]), True)
+    with running(project, "export", stage.name, FREELY) as frame:
+        bound = project.bound(stage, frame.corpus, frame.state)
+        with frame.shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "export"):
+            rounds = export_only(frame.shift, bound, scope)
+    keys = [key for work in rounds if work.worklist for page in work.worklist.key_pages() for key in page]
+    return ExportReport(stage.name, rounds[0].id if rounds else "", len(keys), bool(rounds), tuple(keys[:SAMPLE]))
+
+
+def generate(
+    project: Project, name: str | None = None, scope: Scope = EVERYTHING, spend: Spend = FREELY
+) -> GenerateReport:
+    """Buy and read what is missing. Ends with a Pause or Stopped when it could not finish; all is saved."""
+    stage = project.stage(name)
+    with running(project, "generate", stage.name, spend) as frame:
+        return _generate(project, frame, project.bound(stage, frame.corpus, frame.state), scope)
+
+
+def _generate(project: Project, frame: Running, stage: BoundStage, scope: Scope) -> GenerateReport:
+    shift = frame.shift
+    before = _Counts.of(shift.meter)
+    spent_before = shift.till.spent
+    began = time.monotonic()
+    with shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "generate"):
+        result = work(shift, stage, scope)
+    if result.error is not None and not isinstance(result.error, SeedbedError):
+        raise result.error
+    frame.error = result.error
+    equations = equations_of(frame.state, result.rounds)
+    report = GenerateReport(
+        stage=stage.name,
+        states=before.states_since(shift.meter),
+        calls=shift.meter.calls - before.calls,
+        retries=shift.meter.retries - before.retries,
+        spent=None if shift.meter.price_unknown else shift.till.spent - spent_before,
+        usage=_usage(frame.state, shift.run, stage.name),
+        peak_in_flight=shift.meter.peak_in_flight,
+        equations=equations,
+        read_first=result.leftovers.read,
+        doubtful=result.leftovers.doubtful,
+        corrupt=tuple(result.leftovers.corrupt),
+        diverged=tuple(result.diverged),
+        seconds=time.monotonic() - began,
+        error=result.error,
+    )
+    for work_round in result.rounds:
+        if work_round.worklist is not None:
+            work_round.worklist.close()
+    for equation in equations:
+        equation.require()
+    return report
+
+
+@dataclass(frozen=True)
+class _Counts:
+    calls: int
+    retries: int
+    states: Mapping[str, int]
+
+    @classmethod
+    def of(cls, meter: Meter) -> _Counts:
+        return cls(meter.calls, meter.retries, dict(meter.states))
+
+    def states_since(self, meter: Meter) -> dict[str, int]:
+        since = {state: count - self.states.get(state, 0) for state, count in meter.states.items()}
+        return {state: count for state, count in since.items() if count}
+
+
+def _usage(state: State, run: str, stage: str) -> Usage:
+    for row in state.spending(["stage"], run=run):
+        if row.group == (stage,):
+            return row.usage
+    return Usage()
+
+
+def preview(project: Project, name: str | None = None, scope: Scope = EVERYTHING) -> GenerateReport:
+    """The dry run of a paid phase: the first requests byte for byte, and how many items there are."""
+    stage = project.stage(name)
+    with _looking(project) as (corpus, state):
+        bound = project.bound(stage, corpus, state)
+        count = 0
+        previews: list[Preview] = []
+        for item in _items(bound, corpus, state, scope):
+            count += 1
+            if len(previews) < PREVIEWS:
+                previews.append(_preview(project, bound, item))
+        return GenerateReport(stage.name, {}, 0, 0, 0, Usage(), 0, (), previews=tuple(previews), counted=count)
+
+
+def _preview(project: Project, stage: BoundStage, item: Item) -> Preview:
+    relation = stage.stage.relation
+    if isinstance(relation, Fills):
+        writes = f"{', '.join(relation.outputs)} of {relation.table}"
+    else:
+        writes = f"rows of {', '.join(relation.into)}"
+    if stage.stage.prompt is None:
+        kind = (
+            "a function of yours, no model" if stage.stage.compute else "an async function; its calls depend on answers"
+        )
+        return Preview(item.key, kind, writes)
+    request = stage.request([item], 1)
+    model = project.model_of(request)
+    provider_name, _, model_name = model.partition("/")
+    target = Target(provider_name, model_name, "", "")
+    wire = project.completer(provider_name).wire(request, target, stream=stage.stage.stream)
+    return Preview(item.key, wire.body.decode("utf-8", "replace"), writes)
+
+
+def _items(stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> Iterator[Item]:
+    """What a new round would hold, without opening one."""
+    left = scope.limit
+    for found in Derivation(corpus, state, stage, scope).pages():
+        for item in found.items:
+            if left is not None and left <= 0:
+                return
+            yield item
+            left = None if left is None else left - 1
+
+
+def upload(
+    project: Project,
+    name: str | None = None,
+    scope: Scope = EVERYTHING,
+    spend: Spend = FREELY,
+    *,
+    dry_run: bool = False,
+) -> UploadReport:
+    """Apply accepted outputs as one release; rows that a person changed since export are left alone."""
+    stage = project.stage(name)
+    if dry_run:
+        with _looking(project) as (corpus, state):
+            return preview_upload(project, project.bound(stage, corpus, state), corpus, state, scope)
+    with running(project, "upload", stage.name, spend) as frame:
+        bound = project.bound(stage, frame.corpus, frame.state)
+        with frame.phase(stage.name, "upload"):
+            return _upload(project, frame, bound, scope, spend)
+
+
+def _upload(project: Project, frame: Running, stage: BoundStage, scope: Scope, spend: Spend) -> UploadReport:
+    with ExitStack() as held:
+        for table in tables_of(stage):
+            held.enter_context(frame.shift.locks.uploading(table))
+        allow = spend.allow_stand_in or project.demo
+        return upload_stage(project, stage, frame.corpus, frame.state, frame.shift.run, scope, allow_stand_in=allow)
+
+
+def validate(
+    project: Project, name: str | None = None, scope: Scope = EVERYTHING, *, sample: int = SAMPLE, seed: int = 1
+) -> ValidateReport:
+    """The audit again over the corpus as it is now, the checks over accepted outputs, a sample for a person."""
+    stage = project.stage(name)
+    with _looking(project) as (corpus, state):
+        bound = project.bound(stage, corpus, state)
+        report = audit_stage(project, bound, corpus, state, scope)
+        checked = 0
+        counts: dict[str, int] = {}
+        examples: list[tuple[str, str, str]] = []
+        pool: list[tuple[str, Any]] = []
+        chooser = random.Random(seed)
+        for outcome, findings in _checked(bound, corpus, state):
+            checked += 1
+            for finding in findings:
+                counts[finding.code] = counts.get(finding.code, 0) + 1
+                if counts[finding.code] <= PREVIEWS:
+                    examples.append((finding.code, outcome.key, finding.message))
+            _reservoir(pool, (outcome.key, outcome.output), checked, sample, chooser)
+        return ValidateReport(report, checked, counts, tuple(examples), tuple(pool), seed)
+
+
+def _reservoir(pool: list[Any], value: Any, seen: int, size: int, chooser: random.Random) -> None:
+    """Keep a uniform sample of ``size`` of all that was seen (reservoir sampling, algorithm R)."""
+    if len(pool) < size:
+        pool.append(value)
+    elif (place := chooser.randrange(seen)) < size:
+        pool[place] = value
+
+
+def _checked(stage: BoundStage, corpus: Corpus, state: State) -> Iterator[tuple[Outcome, list[Finding]]]:
+    after: str | None = None
+    while page := state.outcomes(stage.name, states=("accepted",), after=after, limit=1000):
+        after = page[-1].key
+        rows: dict[str, Any] = {}
+        if stage.stage.outputs:
+            keys = [key_values(outcome.key) for outcome in page]
+            fetched = corpus.fetch(stage.source.name, stage.key, keys)
+            rows = {_key_of(stage, row): row for row in fetched}
+        for outcome in page:
+            item = Item(outcome.key, rows.get(outcome.key, outcome.row), outcome.fingerprint, outcome.before)
+            yield outcome, [f for each in stage.stage.checks for f in each(item, outcome.output)]
+
+
+def _key_of(stage: BoundStage, row: Mapping[str, Any]) -> str:
+    return key_text([row[name] for name in stage.key])
+
+
+def recover(
+    project: Project,
+    name: str | None = None,
+    scope: Scope = EVERYTHING,
+    spend: Spend = FREELY,
+    *,
+    dry_run: bool = False,
+) -> GenerateReport:
+    """A round with fresh attempts over what was settled without an acceptable answer, or is stale."""
+    if not scope.again:
+        scope = replace(scope, states=AGAIN)
+    if dry_run:
+        return preview(project, name, scope)
+    return generate(project, name, scope, spend)
+
+
+def roll_back(project: Project, release: str | None = None, *, dry_run: bool = False) -> RollbackReport:
+    """Undo a release (the newest without a name) where the cells still hold what it wrote."""
+    with ExitStack() as stack:
+        state = project.state()
+        stack.callback(state.close)
+        corpus = project.corpus()
+        stack.callback(corpus.close)
+        found = _release(state, release)
+        undone = corpus.roll_back(found.id, dry_run=dry_run)
+        keys = list(undone.items) or ([] if undone.left else state.items_of_release(found.id))
+        if not dry_run:
+            state.set_state(found.stage, keys, "withdrawn")
+            state.withdraw_made(found.id)
+            state.close_release(found.id, "partly rolled back" if undone.left else "rolled back", now_ms())
+            if project.source is not None:
+                project.write_file()
+        return RollbackReport(found.id, found.stage, undone.restored, undone.deleted, undone.left, len(keys), dry_run)
+
+
+def _release(state: State, name: str | None) -> Release:
+    releases = [r for r in state.releases() if r.status in ("applied", "applying", "partly rolled back")]
+    if name is None:
+        if not releases:
+            raise EmptySelection("There is no release to roll back.", hint="See them with: seedbed report --releases")
+        return releases[-1]
+    for release in state.releases():
+        if release.id == name:
+            return release
+    raise UsageError(
+        f"There is no release {name}.", hint=f"The newest: {', '.join(r.id for r in releases[-3:]) or 'none'}"
+    )
+
+
+# ------------------------------------------------------------------------------------------ run
+
+
+def run(
+    project: Project,
+    target: str | None = None,
+    scope: Scope = EVERYTHING,
+    spend: Spend = FREELY,
+    *,
+    with_upload: bool = True,
+) -> RunReport:
+    """All phases of a stage, or of the whole pipeline pass after pass until a full pass finds nothing."""
+    stages = project.stages(target)
+    began = time.monotonic()
+    with running(project, "run", target or project.pipeline.name, spend) as frame:
+        _passes(project, frame, stages, scope, spend, with_upload)
+        report = _report(frame, began)
+    return replace(report, page=_page_of(project, frame.shift.run))
+
+
+def _passes(
+    project: Project, frame: Running, stages: Sequence[Stage], scope: Scope, spend: Spend, with_upload: bool
+) -> None:
+    left = scope.limit
+    while True:
+        worked = 0
+        for stage in stages:
+            bound = project.bound(stage, frame.corpus, frame.state)
+            generated = _generate(project, frame, bound, replace(scope, limit=left))
+            uploaded = None
+            if with_upload:
+                with frame.phase(stage.name, "upload"):
+                    uploaded = _upload(project, frame, bound, Scope(part=scope.part), spend)
+            if generated.settled or (uploaded and (uploaded.fates or uploaded.made)):
+                frame.passes.append(StageRun(generated, uploaded))
+            if frame.error is not None:
+                return
+            worked += generated.settled
+            left = None if left is None else max(0, left - generated.settled)
+        if not worked or not with_upload or left == 0:
+            return
+
+
+def _report(frame: Running, began: float) -> RunReport:
+    totals = frame.state.spending(run=frame.shift.run)
+    meter = frame.shift.meter
+    return RunReport(
+        run=frame.shift.run,
+        target=frame.target,
+        status=_ending(frame.error)[2],
+        seconds=time.monotonic() - began,
+        passes=tuple(frame.passes),
+        equations=_touched(frame),
+        spent=None if meter.price_unknown else frame.shift.till.spent,
+        cap=frame.cap,
+        calls=meter.calls,
+        usage=totals[0].usage if totals else Usage(),
+        phases=dict(frame.phases),
+        error=frame.error,
+    )
+
+
+def _touched(frame: Running) -> tuple[Equation, ...]:
+    """The books of every round of the run, as they are at its end."""
+    folder = frame.shift.project.worklists
+    found = []
+    for row in frame.state.rounds_of_run(frame.shift.run):
+        path = worklist_path(folder, row.id)
+        work = OpenRound(row, Worklist(path) if path.exists() else None)
+        equation = equation_of(frame.state, work)
+        if work.worklist is not None:
+            work.worklist.close()
+        equation.require()
+        found.append(equation)
+    return tuple(found)
+
+
+def _page_of(project: Project, run_id: str) -> str:
+    state = project.state()
+    try:
+        row = state.run(run_id)
+        return row.page if row else ""
+    finally:
+        state.close()
