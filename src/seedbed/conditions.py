@@ -161,7 +161,7 @@ class _Reader:
             value = found.group(kind)
             if kind == "word" and value.lower() in _KEYWORDS:
                 kind, value = "keyword", value.lower()
-            yield kind, value, found.start(kind)
+            yield kind, value, found.start(str(found.lastgroup))
             position = found.end()
 
     def _wrong(self, position: int) -> UsageError:

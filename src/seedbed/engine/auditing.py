@@ -61,9 +61,7 @@ def _rounds(project: Project, stage: BoundStage, corpus: Corpus, state: State) -
         yield continued(row, project.worklists, derivation)
 
 
-def equations_of(
-    state: State, stage: BoundStage, rounds: Iterator[OpenRound] | Sequence[OpenRound]
-) -> tuple[Equation, ...]:
+def equations_of(state: State, rounds: Iterator[OpenRound] | Sequence[OpenRound]) -> tuple[Equation, ...]:
     return tuple(equation_of(state, work) for work in rounds)
 
 

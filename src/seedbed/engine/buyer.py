@@ -186,8 +186,8 @@ class Buyer:
         wire = completer.wire(order.request, target, stream=order.stage.stage.stream)
         worst = market.prices.worst_case(target.name, len(wire.body), int(order.request.parameters["max_output"]))
         intent = self._intent(order, target, worst)
-        await self._reserve(intent, worst)
         self.marks.opened(order.stage.name, intent.id)
+        await self._reserve(intent, worst)
         intents.append((intent, None))
         await self._durable(market.writer.intend, intent)
         if self.flow.stopping.is_set() or getattr(market.writer, "low_on_space", False):

@@ -143,7 +143,7 @@ class Flow:
 
     def __init__(self, on_done: Callable[[], None]) -> None:
         self._on_done = on_done
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._inside = 0
         self._fed = False
         self.error: BaseException | None = None
@@ -159,6 +159,8 @@ class Flow:
         with self._lock:
             self._inside -= items
             done = self._fed and self._inside <= 0
+            if self._inside <= 0:
+                self._lock.notify_all()
         if done:
             self._finish()
 
@@ -174,8 +176,15 @@ class Flow:
         with self._lock:
             if self.error is None or (isinstance(self.error, SeedbedError) and not isinstance(error, SeedbedError)):
                 self.error = error
-        self.stopping.set()
+            self.stopping.set()
+            self._lock.notify_all()
         self._on_done()
+
+    def wait_until_empty(self) -> bool:
+        """Blocks until nothing is on its way; False when the run stops first."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._inside <= 0 or self.stopping.is_set())
+        return not self.stopping.is_set()
 
     def finish_early(self) -> None:
         """The buyer has ended: nobody waits for what did not come."""

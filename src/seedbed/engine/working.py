@@ -21,14 +21,14 @@ from seedbed.engine.project import Project, jitter, new_id, now_ms
 from seedbed.engine.reader import Desk, Reader, UserCodeError, check, outcome_of
 from seedbed.engine.rounds import Derivation, OpenRound, Scope, continued, export_pages, missing_of_round, worklist_path
 from seedbed.engine.worklist import Worklist
-from seedbed.errors import SeedbedError, Stopped
+from seedbed.errors import SeedbedError, Stopped, UsageError
 from seedbed.events import Meter, Notice, RoundOpened
 from seedbed.policy.budget import Till
 from seedbed.policy.limits import Breaker
 from seedbed.ports.models import Target
 from seedbed.ports.receipts import ReceiptStore, ReceiptWriter
 from seedbed.ports.state import RoundRow, State
-from seedbed.records import Item, Outcome, Request
+from seedbed.records import WHOLE, Item, Outcome, Part, Request
 
 Targets = Callable[[Request], Target]
 
@@ -133,13 +133,19 @@ class _Job:
         return Derivation(self.shift.project.corpus(), state, self.stage, self.scope)
 
     def _my_rounds(self, state: State) -> list[RoundRow]:
-        """Open rounds of the stage that no other process works on."""
-        mine = str(self.scope.part)
-        return [
-            row
-            for row in state.rounds(stage=self.stage.name, status="open")
-            if row.part == mine or not self.shift.locks.is_generating(self.stage.name, row.part)
-        ]
+        """Open rounds of this part; the whole takes those of all parts."""
+        found = []
+        for row in state.rounds(stage=self.stage.name, status="open"):
+            other = Part.parse(row.part)
+            if other == self.scope.part or self.scope.part == WHOLE:
+                found.append(row)
+            elif other.count != self.scope.part.count:
+                raise UsageError(
+                    f"A round of part {row.part} of {self.stage.name} is open; part {self.scope.part} overlaps it.",
+                    hint=f"Finish it first: seedbed run {self.stage.name}"
+                    + ("" if other == WHOLE else f" --part {row.part}"),
+                )
+        return found
 
     def rounds(self, state: State) -> Iterator[OpenRound]:
         """Rounds to go on with, then a new one; a round of another recipe only ends."""
@@ -154,12 +160,16 @@ class _Job:
                     continue
             state.close_round(row.id, "superseded", now_ms())
             self.shift.project.emit(Notice(f"Round {row.id} ends here; what it had left is derived again."))
-        if self.room is None or self.room > 0:
+        if (self.room is None or self.room > 0) and self._earlier_done():
             new = self._new_round(state, derivation)
             if new is not None:
                 self._tell(new, state)
                 self.result.rounds.append(new)
                 yield new
+
+    def _earlier_done(self) -> bool:
+        """Waits until no item of an earlier round is on its way: it must not count as missing once more."""
+        return True
 
     def _new_round(self, state: State, derivation: Derivation) -> OpenRound | None:
         """A round over what is missing now, or None. Its worklist is durable before the state knows of it."""
@@ -304,8 +314,11 @@ class _Computing(_Job):
 # ------------------------------------------------------------------------------------ with a model
 
 
+@dataclass
 class _Buying(_Job):
     """A stage that asks a model."""
+
+    flow: Flow | None = None
 
     def run(self) -> Result:
         _raise_open_files()
@@ -339,7 +352,7 @@ class _Buying(_Job):
         shift, project = self.shift, self.shift.project
         high = max(64, shift.concurrency * 2)
         intake = Intake(loop, high)
-        flow = Flow(intake.finish)
+        flow = self.flow = Flow(intake.finish)
         market = Market(
             completers=project.completers,
             target=targets,
@@ -410,6 +423,9 @@ class _Buying(_Job):
             flow.reader_gone.set()
 
     # the feeder's thread
+
+    def _earlier_done(self) -> bool:
+        return self.flow is None or self.flow.wait_until_empty()
 
     def _feed(self, reader: Reader, intake: Intake, flow: Flow) -> None:
         state = self.shift.project.state()

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from seedbed.conditions import ALWAYS, All, Compare, Condition, Contains, Either, Empty, In, Not, holds
 from seedbed.ports.corpus.database import open_corpus
+from seedbed.ports.corpus.expressions import where
 from tests.ports.corpus.databases import MakeCorpus, fill, url
 
 COLUMNS = ("words", "whole", "real", "money", "loose", "fold", "flag")
@@ -103,7 +105,9 @@ def test_long_lists_are_taken(make_corpus: MakeCorpus) -> None:
 
 def test_equality_with_a_text_uses_the_index_of_its_column(make_corpus: MakeCorpus) -> None:
     corpus = make_corpus(TABLE + "create index by_words on t (words);")
-    session = corpus._session  # type: ignore[attr-defined]
-    session.run("create temp table seen (sql)")
-    plans = session.catalogue("explain query plan select * from t where t.words collate binary = ?", "a")
-    assert "by_words" in plans[0][-1]
+    session, catalogue = corpus._session, corpus._catalogue  # type: ignore[attr-defined]
+    relation = catalogue.relation("t")
+    for condition in (Compare("words", "=", "a"), In("words", ("a", "b"))):
+        statement = session.compiled(sa.select(relation.clause).where(where(relation, condition)))
+        plan = session.catalogue(f"explain query plan {statement}", *"ab"[: statement.count("?")])
+        assert "by_words" in plan[0][-1]

@@ -184,7 +184,8 @@ def one_round(stage: Stage, corpus: Corpus, settled: set[str]) -> Counter[str]:
 
 def _rows(stage: Stage, item: Item, output: Any) -> Iterator[NewRow]:
     assert isinstance(stage.relation, Makes)
-    for place, row in enumerate(stage.relation.rows(item, output)):
+    bare = Item(item.key, item.row)  # rows are made again at upload, where nothing is looked up
+    for place, row in enumerate(stage.relation.rows(bare, output)):
         natural = stage.relation.into[row.table]
         made = row_id(item.key, stage.name, [row[name] for name in natural[0].columns], place, row)
         yield NewRow(made, row.table, dict(row), natural, item.key, place)

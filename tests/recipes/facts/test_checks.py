@@ -159,6 +159,7 @@ BAD = told("capital", "Zug")
         (explosion(BAD, told("mayor", "x")), {"EX-003"}, {"FC-003", "FC-001"}),
         (explosion(GOOD, ALSO_GOOD, spinoffs=("<script>x</script>",)), {"EX-004"}, set()),
         (explosion(GOOD, ALSO_GOOD, spinoffs=(" ",)), {"EX-004"}, set()),
+        ({**explosion(GOOD, ALSO_GOOD), "spinoffs": [{"name": "Moon", "topic": "space"}]}, set(), {"EX-005"}),
     ],
 )
 def test_an_explosion_is_declined_when_most_of_it_is_bad(

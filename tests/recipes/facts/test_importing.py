@@ -127,6 +127,13 @@ def test_the_same_name_under_two_parents_is_two_entries(corpus: Corpus, tmp_path
     assert (report.read, report.new, report.already, report.bad) == (5, 4, 1, ())
 
 
+def test_a_parent_that_came_under_another_name_of_its_topic_is_the_same(corpus: Corpus, tmp_path: Path) -> None:
+    take(corpus, write(tmp_path / "a.csv", "name,topic\nLand,countries\n"))
+    report = take(corpus, write(tmp_path / "b.csv", "name,topic,parent\nLand,nations,\nTown,cities,Land\n"))
+    assert (report.new, report.already, report.bad) == (1, 1, ())
+    assert entries(corpus)["Town"]["parent"] == entries(corpus)["Land"]["id"]
+
+
 def test_bad_rows_are_listed_with_their_place_and_the_rest_is_taken(corpus: Corpus, tmp_path: Path) -> None:
     text = (
         "name,topic,parent,richness\n"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seedbed import Corpus
-from tests.recipes.facts.helpers import DDL, all_rows, execute, plant_entry, plant_fact
+from tests.recipes.facts.helpers import DDL, all_rows, execute, plant_challenge, plant_entry, plant_fact
 
 
 @pytest.fixture
@@ -123,3 +123,11 @@ def test_only_validated_facts_get_challenges(corpus: Corpus) -> None:
         plant_fact(corpus, status, status=status)
     (row,) = all_rows(corpus, "facts_to_challenge")
     assert (row["id"], row["topic_name"], row["n"]) == ("validated", "Countries", 1)
+
+
+def test_facts_are_counted_on_from_those_that_have_challenges(corpus: Corpus) -> None:
+    """000.54"""
+    for key in "abcd":
+        plant_fact(corpus, key, status="validated")
+    plant_challenge(corpus, "c1", "c")
+    assert {row["id"]: row["n"] for row in all_rows(corpus, "facts_to_challenge")} == {"c": 1, "a": 2, "b": 3, "d": 4}

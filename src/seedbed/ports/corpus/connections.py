@@ -127,13 +127,15 @@ class Session:
         try:
             yield
         except DBAPIError as error:
+            raise self._in_our_words(error.orig) from error
+        except sqlite3.Error as error:  # while rows are fetched, past SQLAlchemy
             raise self._in_our_words(error) from error
         except (OverflowError, UnicodeEncodeError) as error:
             raise Declined(f"the database cannot hold a value: {error}") from error
 
-    def _in_our_words(self, error: DBAPIError) -> SeedbedError | Declined:
-        words = str(error.orig)
-        match sqlite.kind_of(error.orig):
+    def _in_our_words(self, error: BaseException | None) -> SeedbedError | Declined:
+        words = str(error)
+        match sqlite.kind_of(error):
             case "busy":
                 return Pause(
                     f"Another program holds the database {self.name}.",

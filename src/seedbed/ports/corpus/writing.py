@@ -113,11 +113,11 @@ class Writer:
         self._updates.statement(tuple(write.after))
         try:
             after = {name: stored(value, self._affinities[name]) for name, value in write.after.items()}
+            if self._holds(now, after):
+                return Written(write.key, "already")
+            reason = self._drift(write, now, source)
         except Declined as declined:
             return _refused(write, declined.words)
-        if self._holds(now, after):
-            return Written(write.key, "already")
-        reason = self._drift(write, now, source)
         if reason:
             return Written(write.key, "drifted", reason)
         return Change(0, write, key, after, {name: now[name] for name in after})

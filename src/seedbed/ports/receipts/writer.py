@@ -217,11 +217,10 @@ class SqliteWriter:
             return
         try:
             try:
-                self._commit(rows)
-            except _OF_ONE_RECORD:
-                tokens = self._commit_singly(kept)
+                tokens = self._commit(kept, rows)
             except (sqlite3.Error, OSError) as error:
-                tokens = self._replay(kept, rows, error)
+                self._start_again(error)
+                tokens = self._commit(kept, rows)
         except (sqlite3.Error, OSError, SeedbedError) as error:
             self._encoder.forget()
             self._deliver(tokens, self._explained(error))
@@ -229,7 +228,15 @@ class SqliteWriter:
             self._log += _PAGES_A_ROW * len(kept) + sum(len(row[3]) for row in rows.receipts)
             self._deliver(tokens, None)
 
-    def _commit(self, rows: Rows) -> None:
+    def _commit(self, batch: list[Waiting], rows: Rows) -> list[Any]:
+        """Store a batch. Returns the tokens of what is stored; the others were told why not."""
+        try:
+            self._commit_at_once(rows)
+        except _OF_ONE_RECORD:
+            return self._commit_singly(batch)
+        return [token for _, token in batch]
+
+    def _commit_at_once(self, rows: Rows) -> None:
         connection = self._opened()
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -241,7 +248,7 @@ class SqliteWriter:
         self._check_identity()
 
     def _commit_singly(self, batch: list[Waiting]) -> list[Any]:
-        """A record is stored already or does not fit: each for itself. Returns the tokens of the rest."""
+        """A record is stored already or does not fit: each for itself."""
         self._encoder.forget()
         connection = self._opened()
         tokens: list[Any] = []
@@ -268,8 +275,8 @@ class SqliteWriter:
             self._deliver([token], refusal)
         return tokens
 
-    def _replay(self, batch: list[Waiting], rows: Rows, error: sqlite3.Error | OSError) -> list[Any]:
-        """Once more, with a new connection.
+    def _start_again(self, error: sqlite3.Error | OSError) -> None:
+        """Get ready to replay a batch, on a new connection. Raises the error if there is no hope.
 
         After a failed sync the log cannot be trusted: pages that never reached the disk may look
         written. What can be read of it goes into the file first, so that the replay starts a new
@@ -286,11 +293,6 @@ class SqliteWriter:
             busy = self._opened().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             if busy:
                 raise error
-        try:
-            self._commit(rows)
-        except _OF_ONE_RECORD:
-            return self._commit_singly(batch)
-        return [token for _, token in batch]
 
     def _explained(self, error: BaseException) -> BaseException:
         """What the buyer is told. After anything but a full disk this writer stores nothing more."""

@@ -81,7 +81,7 @@ def challenges(chosen: Settings) -> Stage:
         chosen.challenges_stage,
         makes(
             Selection("facts_to_challenge", key=("id",)),
-            rows=rows.challenged,
+            rows=rows.challenged(chosen.style_names, chosen.difficulty),
             into={"challenges": unique("fact", "style", "difficulty")},
             cost={"challenges": "cost_nano"},
         ),

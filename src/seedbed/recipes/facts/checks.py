@@ -256,7 +256,10 @@ def explosion_is_sound(entry: Item, answer: Mapping[str, Any]) -> Iterator[Findi
     for place, spinoff in enumerate(answer["spinoffs"]):
         name = str(spinoff["name"])
         if foreign(name) or not 1 <= len(name.strip()) <= 200:
-            yield Finding("EX-004", "the name of a spin-off is no name", f"spinoffs[{place}]")
+            yield Finding("EX-004", "the name of a spin-off is no name", f"spinoffs[{place}].name")
+        if spinoff["topic"].strip() not in ("", *entry.context["about"]["topics"]):
+            told = f"{spinoff['topic']!r} is none of the topics for spin-offs"
+            yield Finding("EX-005", told, f"spinoffs[{place}].topic", "warning")
 
 
 def _examined(entry: Item, fact: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:

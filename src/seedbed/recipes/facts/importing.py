@@ -173,13 +173,22 @@ def _parents_first(entries: Sequence[_Entry], lookup: Lookup, bad: list[BadRow])
     while placed < len(ready):
         entry, parent = ready[placed]
         yield entry, parent
-        ready += [(child, entry.id) for child in waiting.pop(entry.id, [])]
+        children = waiting.pop(entry.id, [])
+        own = _held_as(entry, parent, lookup) if children else entry.id
+        ready += [(child, own) for child in children]
         placed += 1
     for children in waiting.values():
         bad += [
             child.line.bad(f"the parent {child.parent!r} could not be taken, or is its own descendant")
             for child in children
         ]
+
+
+def _held_as(entry: _Entry, parent: str | None, lookup: Lookup) -> str:
+    """The id under which the entry is there already, by whatever name of its topic it came; else its own."""
+    where = {"name": entry.name, "topic": entry.topic, "parent": parent}
+    held = [str(row["id"]) for row in lookup.rows("entries", where, columns=["id"], order="id")]
+    return held[0] if held and entry.id not in held else entry.id
 
 
 def _new_row(entry: _Entry, parent: str | None, source_type: str) -> NewRow:

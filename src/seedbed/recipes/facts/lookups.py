@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from seedbed import Item, Lookup
+from seedbed.recipes.facts.rows import levels
 from seedbed.recipes.facts.texts import as_object
 
 TITLES_SHOWN = 50
@@ -73,12 +74,9 @@ def facts_wanted(per_richness: Mapping[str, int]) -> Callable[[Lookup, Item], in
 
 
 def challenges_wanted(styles: Sequence[str], difficulty: int) -> Callable[[Lookup, Item], list[dict[str, Any]]]:
-    """Styles and levels to ask for. Difficulty 0 spreads: neighbours by ``n`` and by style get different levels."""
+    """Styles and levels to ask for."""
 
     def wanted(lookup: Lookup, fact: Item) -> list[dict[str, Any]]:
-        return [
-            {"style": style, "difficulty": difficulty or (fact["n"] + place) % 5 + 1}
-            for place, style in enumerate(styles)
-        ]
+        return [{"style": style, "difficulty": level} for style, level in levels(styles, difficulty, fact).items()]
 
     return wanted

@@ -1,10 +1,10 @@
-"""From an accepted answer to rows. Pure: the same item and answer make the same rows."""
+"""From an accepted answer to rows. Pure: the same row and answer make the same rows, with no look-ups."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from seedbed import Item, Row
@@ -31,11 +31,10 @@ def exploded(entry: Item, answer: Mapping[str, Any]) -> Iterator[Row]:
             content_hash=content_hash(entry["topic"], entry["name"], values, title),
         )
     for spinoff in answer["spinoffs"]:
-        chosen = str(spinoff["topic"])
         yield Row(
             "entries",
             name=spinoff["name"].strip(),
-            topic=chosen if chosen in entry.context["about"]["topics"] else entry["topic"],
+            topic=spinoff["topic"].strip() or entry["topic"],
             parent=entry["id"],
             richness="low",
             source_type="spinoff_discovery",
@@ -43,23 +42,32 @@ def exploded(entry: Item, answer: Mapping[str, Any]) -> Iterator[Row]:
         )
 
 
-def challenged(fact: Item, answer: Mapping[str, Any]) -> Iterator[Row]:
-    """One challenge for each style, at the difficulty that was asked for."""
-    levels = {each["style"]: each["difficulty"] for each in fact.context["wanted"]}
-    for made in answer["challenges"]:
-        data = made["style_data"]
-        yield Row(
-            "challenges",
-            fact=fact["id"],
-            style=made["style"],
-            difficulty=levels[made["style"]],
-            setup_text=made["setup_text"].strip(),
-            challenge_text=made["challenge_text"].strip(),
-            reveal_correct=made["reveal_correct"].strip(),
-            reveal_wrong=made["reveal_wrong"].strip(),
-            correct_answer=made["correct_answer"].strip(),
-            style_data={name: data[name] for name in ("answer", "options") if data[name]},
-        )
+def challenged(styles: Sequence[str], difficulty: int) -> Callable[[Item, Mapping[str, Any]], Iterator[Row]]:
+    """One challenge for each style, at the level that was asked for."""
+
+    def rows(fact: Item, answer: Mapping[str, Any]) -> Iterator[Row]:
+        wanted = levels(styles, difficulty, fact)
+        for made in answer["challenges"]:
+            data = made["style_data"]
+            yield Row(
+                "challenges",
+                fact=fact["id"],
+                style=made["style"],
+                difficulty=wanted[made["style"]],
+                setup_text=made["setup_text"].strip(),
+                challenge_text=made["challenge_text"].strip(),
+                reveal_correct=made["reveal_correct"].strip(),
+                reveal_wrong=made["reveal_wrong"].strip(),
+                correct_answer=made["correct_answer"].strip(),
+                style_data={name: data[name] for name in ("answer", "options") if data[name]},
+            )
+
+    return rows
+
+
+def levels(styles: Sequence[str], difficulty: int, fact: Mapping[str, Any]) -> dict[str, int]:
+    """The level of each style. Difficulty 0 spreads: facts that are neighbours by ``n`` get different ones."""
+    return {style: difficulty or (fact["n"] + place) % 5 + 1 for place, style in enumerate(styles)}
 
 
 def values_of(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

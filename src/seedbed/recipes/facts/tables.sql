@@ -91,9 +91,13 @@ join entries above on above.id = climb.ancestor
 join entries heir on heir.id = climb.id
 where above.topic is not null;
 
+-- n counts on from the facts that have challenges already, so that levels stay even from round to round.
 create view if not exists facts_to_challenge as
 select facts.id, facts.topic, topics.name as topic_name, entries.name as entry_name, facts.title, facts.challenge_title,
-       facts.facts, facts.context, facts.notability_score, row_number() over (order by facts.id) as n
+       facts.facts, facts.context, facts.notability_score,
+       row_number() over (
+         order by exists (select 1 from challenges where challenges.fact = facts.id) desc, facts.id
+       ) as n
 from facts
 join topics on topics.id = facts.topic
 left join entries on entries.id = facts.entry
