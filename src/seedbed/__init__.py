@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         export,
         generate,
         plan,
+        preview,
         recover,
         roll_back,
         run,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "errors": "seedbed.errors",
     **dict.fromkeys(
-        ("Spend", "audit", "export", "generate", "plan", "recover", "roll_back", "run", "upload", "validate"),
+        ("Spend", "audit", "export", "generate", "plan", "preview", "recover", "roll_back", "run", "upload", "validate"),
         "seedbed.engine.lifecycle",
     ),
     **dict.fromkeys(("FileSource", "Project", "open_project", "project_of"), "seedbed.engine.project"),
@@ -72,6 +73,7 @@ __all__ = [
     "makes",
     "open_project",
     "plan",
+    "preview",
     "project_of",
     "recover",
     "roll_back",

@@ -114,6 +114,7 @@ def bind(stage: Stage, corpus: Corpus, places: Places, *, outputs_of_all: frozen
     _check_targets(stage, corpus)
     columns = tuple(source.columns)
     context = tuple(stage.context)
+    _check_context(stage, columns)
     own = (*stage.relation.by, MEMBERS) if isinstance(stage.relation, Gathers) else ()
     prompt = load_prompt(stage.prompt, places, known=(*columns, *context, *own)) if stage.prompt is not None else None
     if prompt is not None:
@@ -147,6 +148,12 @@ def _check_columns(stage: Stage, source: Table, key: Sequence[str]) -> None:
                 f"stage {stage.name} names the column {name}, which {source.name} does not have",
                 hint=nearest(name, source.columns),
             )
+
+
+def _check_context(stage: Stage, columns: Sequence[str]) -> None:
+    for name in stage.context:
+        if name in columns or name == WHOLE_ROW:
+            raise ConfigError(f"stage {stage.name}: the context {name} has the name of a column", hint="Rename it.")
 
 
 def _check_targets(stage: Stage, corpus: Corpus) -> None:

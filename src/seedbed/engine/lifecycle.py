@@ -223,7 +223,7 @@ def plan(project: Project, name: str | None = None, scope: Scope = EVERYTHING) -
 @contextmanager
 def _looking(project: Project) -> Iterator[tuple[Corpus, State]]:
     with ExitStack() as stack:
-        state = project.state()
+        state = project.remembered()
         stack.callback(state.close)
         finish_killed_runs(project, state)
         corpus = project.corpus()

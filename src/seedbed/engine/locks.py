@@ -20,6 +20,9 @@ from seedbed.records import WHOLE, Part
 
 _SPLIT = re.compile(r"^generate--(?P<stage>.+)--(?P<index>\d+)-of-(?P<count>\d+)\.lock$")
 
+LOOK = 0.25
+"""Seconds to wait for a lock: whoever looks who holds it has it for some microseconds."""
+
 
 class Locks:
     """The locks of one project, as files in a folder."""
@@ -51,12 +54,12 @@ class Locks:
         return self._owner_if_held(self.folder / f"generate--{_plain(stage)}--{index}-of-{count}.lock") is not None
 
     def held(self) -> list[dict[str, object]]:
-        """Who holds what at this moment."""
-        out = []
-        for path in sorted(self.folder.glob("*.lock")):
-            if (owner := self._owner_if_held(path)) is not None:
-                out.append({"lock": path.stem, **owner})
-        return out
+        """Who holds what at this moment. A lock whose owner is not written down is another one's look at it."""
+        return [
+            {"lock": path.stem, **owner}
+            for path in sorted(self.folder.glob("*.lock"))
+            if (owner := self._owner_if_held(path))
+        ]
 
     def _others(self, stage: str, part: Part) -> Iterator[Path]:
         """Lock files of the stage whose part overlaps with ``part``."""
@@ -79,7 +82,7 @@ class Locks:
         return None
 
     @contextmanager
-    def _hold(self, name: str, what: str, *, wait: float = 0.0) -> Iterator[None]:
+    def _hold(self, name: str, what: str, *, wait: float = LOOK) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{name}.lock"
         lock = FileLock(path)

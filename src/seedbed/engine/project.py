@@ -36,8 +36,8 @@ from seedbed.ports.models.registry import completer, provider
 from seedbed.ports.receipts import ReceiptStore
 from seedbed.ports.receipts.store import open_store
 from seedbed.ports.state import State
-from seedbed.ports.state.sqlite import open_state
-from seedbed.records import Request
+from seedbed.ports.state.sqlite import no_state, open_state
+from seedbed.records import LogicalType, Request
 from seedbed.stage import Pipeline, Selection, Stage, fills
 
 STAND_IN = "offline/standin"
@@ -109,8 +109,11 @@ class Project:
         self.prepare()
         return open_state(self.folder / "state.sqlite")
 
+    def remembered(self) -> State:
+        """The state for a look: where nothing was run here yet an empty one, and nothing is made on the disk."""
+        return self.state() if self.started else no_state()
+
     def receipts(self) -> ReceiptStore:
-        self.prepare()
         return open_store(self.folder / "receipts", clock=now_ms)
 
     def corpus(self) -> Corpus:
@@ -136,7 +139,6 @@ class Project:
         return self.corpus_url if not parts.password else self.corpus_url.replace(parts.password, "…")
 
     def locks(self) -> Locks:
-        self.prepare()
         return Locks(self.folder / "locks", command=self.command or "seedbed", now=utc_text())
 
     # ---------------------------------------------------------------------------------- stages
@@ -285,7 +287,7 @@ class FileSource:
     path: Path
     out: Path
     key: str | None = None
-    outputs: tuple[str, ...] = ()
+    outputs: Sequence[str] | Mapping[str, LogicalType] = ()
     in_place: bool = False
     _staged: Staged | None = None
 

@@ -122,7 +122,9 @@ def check(stage: BoundStage, item: Item, output: Any) -> Reading:
     made = 0
     rows = makes_rows(stage.stage)
     if rows is not None and not any(f.severity == "error" for f in findings):
-        made = len(list(_theirs(stage, item, "rows", rows.rows, item, output)))
+        # As at upload: the row and the output are all that the rows may depend on.
+        bare = Item(item.key, item.row, item.fingerprint)
+        made = len(_theirs(stage, item, "rows", rows.rows, bare, output))
     return Reading(output, tuple(findings), made=made)
 
 

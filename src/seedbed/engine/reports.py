@@ -243,7 +243,7 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class StatusReport:
-    """How things stand. Writes nothing; needs no key."""
+    """How things stand. Writes nothing; needs no key. ``last`` is the newest run, None where nothing was run."""
 
     project: str
     at: str
@@ -257,3 +257,4 @@ class StatusReport:
     eta_seconds: float | None
     needs: Sequence[str]
     next: Sequence[str]
+    last: Mapping[str, Any] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from seedbed.engine.worklist import Worklist
 from seedbed.errors import UsageError
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import RoundRow, State
-from seedbed.records import WHOLE, Item, Outcome, OutcomeState, Part, key_text, key_values
+from seedbed.records import WHOLE, Item, Outcome, OutcomeState, Part, cell, key_text, key_values
 from seedbed.stage import Fills, Gathers
 
 FIRST_PAGE = 500
@@ -56,13 +57,17 @@ class Found:
 
 @dataclass
 class Derivation:
-    """Derives a stage's missing items, a page at a time; no cursor of the database stays open."""
+    """Derives a stage's missing items, a page at a time; no cursor of the database stays open.
+
+    ``bare`` items have key and row only: enough to count them, and no context is looked up.
+    """
 
     corpus: Corpus
     state: State
     stage: BoundStage
     scope: Scope
     looked_at: int = 0
+    bare: bool = False
     _lookup: Any = field(default=None, init=False)
 
     def pages(self, after: Sequence[Any] | None = None) -> Iterator[Found]:
@@ -174,6 +179,8 @@ class Derivation:
         return self.corpus.fetch(self.stage.source.name, self.stage.key, [key_values(key) for key in keys])
 
     def _item(self, key: str, row: dict[str, Any]) -> Item:
+        if self.bare:
+            return Item(key, row)
         item = Item(key=key, row=row, fingerprint=self.stage.fingerprint(row))
         makers = self.stage.stage.context
         if not makers:
@@ -182,6 +189,10 @@ class Derivation:
             self._lookup = self.corpus.lookup()
         context = {name: make(self._lookup, item) for name, make in makers.items()}
         return Item(key=key, row=row, fingerprint=item.fingerprint, context=context)
+
+    def _decoded(self, row: dict[str, Any]) -> dict[str, Any]:
+        """JSON columns as lists and mappings, so that prompts and functions need not parse them."""
+        return {name: _parsed(value) if self.stage.types.get(name) == "json" else value for name, value in row.items()}
 
     def _with_before(self, items: list[Item]) -> list[Item]:
         """Add the output cells as they are now; from the table itself where the source is a view."""
@@ -197,12 +208,21 @@ class Derivation:
                 key=item.key,
                 row=item.row,
                 fingerprint=item.fingerprint,
-                before={name: (cells.get(item.key) or item.row).get(name) for name in relation.outputs},
+                before={name: cell((cells.get(item.key) or item.row).get(name)) for name in relation.outputs},
                 context=item.context,
             )
             for item in items
             if not cells or item.key in cells
         ]
+
+
+def _parsed(value: Any) -> Any:
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def _of_outcome(outcome: Outcome) -> dict[str, Any]:

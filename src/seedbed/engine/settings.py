@@ -110,7 +110,10 @@ class Settings:
 
 
 def read_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The project file with command-line overrides (``section.name`` → value) on top. Raises ConfigError."""
+    """The project file with command-line overrides (``section.name`` → value) on top. Raises ConfigError.
+
+    In a section of named tables an override is ``providers.openai.base_url``; the rest of the table stays.
+    """
     values: dict[str, dict[str, Any]] = {}
     origins: dict[str, str] = {}
     if path is not None:
@@ -118,7 +121,12 @@ def read_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
         origins = {f"{section}.{name}": path.name for section, table in values.items() for name in table}
     for dotted, value in (overrides or {}).items():
         section, _, name = dotted.partition(".")
-        values.setdefault(section, {})[name] = value
+        if section in NAMED and not isinstance(value, Mapping):
+            entry, _, name = name.rpartition(".")
+            table = values.setdefault(section, {})
+            table[entry] = {**table.get(entry, {}), name: value}
+        else:
+            values.setdefault(section, {})[name] = value
         origins[dotted] = "the command line"
     return Settings(values, origins)
 

@@ -76,6 +76,14 @@ class Undone:
 Fingerprint = Callable[[Mapping[str, Any]], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Tells two states of a corpus apart. ``changed`` is when it last did, in Unix milliseconds."""
+
+    text: str
+    changed: int
+
+
 class Corpus(Protocol):
     """Tables with keys. Synchronous; used by one thread at a time, each thread opens its own."""
 
@@ -115,6 +123,14 @@ class Corpus(Protocol):
         ...
 
     def count(self, table: str, condition: Condition) -> int: ...
+    def stamp(self) -> Stamp | None:
+        """Equal stamps, equal records; None where the store cannot tell that cheaply.
+
+        Two changes within the clock tick of the file system may have one stamp: a stamp counts only once
+        ``changed`` lies some time back.
+        """
+        ...
+
     def count_by(self, table: str, by: Sequence[str], condition: Condition) -> list[tuple[tuple[Any, ...], int]]: ...
     def lookup(self) -> Lookup: ...
     def write(

@@ -52,13 +52,76 @@ create table notes (name text primary key, value text not null) without rowid;
 """
 
 
+_V2 = """
+create table counts (
+  stage text not null, state text not null, fate text not null, items integer not null,
+  primary key (stage, state, fate)
+) without rowid
+--
+insert into counts select o.stage, o.state, o.fate, count(*) from outcomes o where o.number =
+  (select max(x.number) from outcomes x where x.stage = o.stage and x.item = o.item) group by 1, 2, 3
+--
+create trigger counted_in after insert on outcomes when not exists
+  (select 1 from outcomes x where x.stage = new.stage and x.item = new.item and x.number > new.number)
+begin
+  update counts set items = items - 1 where (stage, state, fate) = (
+    select o.stage, o.state, o.fate from outcomes o where o.stage = new.stage and o.item = new.item
+    and o.number < new.number order by o.number desc limit 1);
+  insert into counts values (new.stage, new.state, new.fate, 1)
+    on conflict (stage, state, fate) do update set items = items + 1;
+end
+--
+create trigger counted_over after update of state, fate on outcomes
+when (old.state != new.state or old.fate != new.fate) and not exists
+  (select 1 from outcomes x where x.stage = new.stage and x.item = new.item and x.number > new.number)
+begin
+  update counts set items = items - 1 where stage = old.stage and state = old.state and fate = old.fate;
+  insert into counts values (new.stage, new.state, new.fate, 1)
+    on conflict (stage, state, fate) do update set items = items + 1;
+end
+--
+create table sums (
+  stage text primary key, nano integer not null, doubtful integer not null, unknown integer not null,
+  calls integer not null
+) without rowid
+--
+insert into sums select stage, coalesce(sum(nano), 0), coalesce(sum(case when kind = 'doubt' then nano end), 0),
+  count(*) - count(nano), count(*) from till group by stage
+--
+create trigger summed_in after insert on till
+begin
+  insert into sums values (new.stage, coalesce(new.nano, 0),
+    case when new.kind = 'doubt' then coalesce(new.nano, 0) else 0 end, new.nano is null, 1)
+    on conflict (stage) do update set nano = nano + excluded.nano, doubtful = doubtful + excluded.doubtful,
+    unknown = unknown + excluded.unknown, calls = calls + 1;
+end
+--
+create trigger summed_over after update on till
+begin
+  update sums set nano = nano - coalesce(old.nano, 0) + coalesce(new.nano, 0),
+    doubtful = doubtful - case when old.kind = 'doubt' then coalesce(old.nano, 0) else 0 end
+      + case when new.kind = 'doubt' then coalesce(new.nano, 0) else 0 end,
+    unknown = unknown - (old.nano is null) + (new.nano is null)
+    where stage = new.stage;
+end
+--
+create index outcomes_by_time on outcomes (at, run)
+"""
+"""Counts that ``status`` shows, kept by the same transactions that change what they count."""
+
+
 def _v1(connection: sqlite3.Connection) -> None:
     for statement in _V1.split(";\n"):
         if statement.strip():
             connection.execute(statement)
 
 
-STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1,)
+def _v2(connection: sqlite3.Connection) -> None:
+    for statement in _V2.split("--\n"):
+        connection.execute(statement)
+
+
+STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2)
 
 
 def migrate(

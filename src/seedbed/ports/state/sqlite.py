@@ -34,6 +34,8 @@ _OUTCOME = (
     "stage, item, number, round, state, fingerprint, recipe, output, before, row, findings, input, cached, "
     "answered, reasoning, cost, calls, attempts, model, served, run, at, made"
 )
+_LIGHT = _OUTCOME.replace("output, before, row,", "null, null, null,")
+"""The same columns without the bodies."""
 _CURRENT = "o.number = (select max(x.number) from outcomes x where x.stage = o.stage and x.item = o.item)"
 _GROUPS = {"stage": "stage", "model": "model", "served": "served", "run": "run", "day": "date(at / 1000, 'unixepoch')"}
 
@@ -42,6 +44,11 @@ def open_state(path: Path) -> SqliteState:
     """Open, and where needed create or migrate, the state file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return SqliteState(path)
+
+
+def no_state() -> SqliteState:
+    """A state of memory only, for a look at a project in which nothing was run yet."""
+    return SqliteState(Path(":memory:"))
 
 
 class SqliteState:
@@ -277,6 +284,48 @@ class SqliteState:
             cost = None if cost is None or priced < count else cost + (nano or 0)
         return Tally(states, stale, made, cost, fates)
 
+    def standing(self) -> dict[str, Tally]:
+        found: dict[str, Tally] = {}
+        rows = self._db.execute("select stage, state, fate, items from counts where items > 0 order by stage, state")
+        for stage, state, fate, items in rows:
+            tally = found.get(stage, Tally(cost=None))
+            states = {**tally.states, state: tally.states.get(state, 0) + items}
+            fates = dict(tally.uploaded)
+            if state == "accepted":
+                fates[fate or "waiting"] = items
+            found[stage] = Tally(states, cost=None, uploaded=fates)
+        return found
+
+    def history(self, stage: str, key: str) -> list[tuple[Outcome, Uploaded, str]]:
+        rows = self._db.execute(
+            f"select {_OUTCOME}, fate, fate_reason, release from outcomes where stage = ? and item = ?"  # noqa: S608
+            " order by number",
+            (stage, key),
+        )
+        return [(_outcome(row), Uploaded(row[1], row[3], *row[23:25]), row[25]) for row in rows]
+
+    def since(
+        self, at: int, *, after: tuple[int, str, str] | None = None, run: str | None = None, limit: int = 1000
+    ) -> list[Outcome]:
+        where = ["at >= ?"]
+        values: list[Any] = [at]
+        if after is not None:
+            where.append("(at, stage, item) > (?, ?, ?)")
+            values.extend(after)
+        if run is not None:
+            where.append("run = ?")
+            values.append(run)
+        rows = self._db.execute(
+            f"select {_LIGHT} from outcomes where {' and '.join(where)} order by at, stage, item limit ?",  # noqa: S608
+            [*values, limit],
+        )
+        return [_outcome(row) for row in rows]
+
+    def pace(self, run: str, since: int) -> tuple[int, int]:
+        row = self._db.execute("select count(*), min(at) from outcomes where at >= ? and run = ?", (since, run))
+        count, first = row.fetchone()
+        return int(count), int(first or 0)
+
     def stages(self) -> list[str]:
         rows = self._db.execute("select distinct stage from rounds union select distinct stage from till order by 1")
         return [row[0] for row in rows]
@@ -330,6 +379,16 @@ class SqliteState:
             "select id, stage, table_name, status, opened, run, closed from releases order by opened, id"
         )
         return [Release(*row) for row in rows]
+
+    def release_counts(self) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for query in (
+            "select release, fate, count(*) from outcomes where release != '' group by 1, 2",
+            "select release, 'rows ' || fate, count(*) from made group by 1, 2",
+        ):
+            for release, fate, count in self._db.execute(query):
+                found.setdefault(release, {})[fate] = count
+        return found
 
     def uploaded(self, stage: str, release: str, fates: Iterable[Uploaded], made: Iterable[MadeRow] = ()) -> None:
         with self._writing() as db:
@@ -409,6 +468,21 @@ class SqliteState:
             )
             for row in rows
         ]
+
+    def money(self) -> dict[str, Spending]:
+        rows = self._db.execute("select stage, nano, doubtful, unknown, calls from sums order by stage")
+        return {row[0]: Spending((row[0],), *row[1:], usage=Usage()) for row in rows}
+
+    def entries(self, intents: Sequence[str]) -> dict[str, TillEntry]:
+        found: dict[str, TillEntry] = {}
+        for chunk in _chunks(intents):
+            rows = self._db.execute(
+                "select intent, kind, nano, stage, run, model, at, input, cached, answered, reasoning, served, saved"
+                f" from till where intent in ({_marks(chunk)})",  # noqa: S608
+                list(chunk),
+            )
+            found.update((row[0], TillEntry(*row[:7], Usage(*row[7:11]), row[11], row[12])) for row in rows)
+        return found
 
     # ------------------------------------------------------------------------------------ notes
 
