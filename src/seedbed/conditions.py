@@ -64,9 +64,13 @@ ALWAYS = All(())
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>-?\d+(?:\.\d+)?(?![\w.]))|(?P<op><=|>=|!=|<>|=|<|>|~|\(|\)|,)"""
-    r"""|"(?P<quoted>[^"]+)"|(?P<word>[^\W\d][\w.]*))"""
+    r"""|(?P<quoted>"(?:[^"]|"")+")|(?P<word>[^\W\d][\w.]*))"""
 )
 _KEYWORDS = {"and", "or", "not", "in", "is", "empty", "null", "true", "false"}
+DEEPEST = 50
+"""Parentheses and ``not`` within each other."""
+LONGEST = 300
+"""Digits of a number: what a float can hold."""
 
 
 def parse(text: str) -> Condition:
@@ -140,7 +144,10 @@ def _compare(left: Any, op: Operator, right: str | int | float | bool) -> bool:
             return op == "!="
     elif isinstance(right, str) and not isinstance(left, str):
         left = str(left)
-    return bool(_COMPARE[op](left, right))
+    try:
+        return bool(_COMPARE[op](left, right))
+    except TypeError:  # bytes have no order beside a number
+        return False
 
 
 class _Reader:
@@ -150,6 +157,7 @@ class _Reader:
         self.source = text
         self.tokens = list(self._tokens())
         self.at = 0
+        self.depth = 0
 
     def _tokens(self) -> Iterator[tuple[str, str, int]]:
         position = 0
@@ -204,17 +212,26 @@ class _Reader:
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def single(self) -> Condition:
-        if self._take(("keyword", "not")):
-            return Not(self.single())
-        if self._take(("op", "(")):
-            inner = self.either()
-            self._need("op", ")")
-            return inner
+        if self._peek() in (("keyword", "not"), ("op", "(")):
+            return self._within()
         kind, name = self._peek()
         if kind not in ("word", "quoted"):
             self._need("word")
         self.at += 1
-        return self._about(name)
+        return self._about(name[1:-1].replace('""', '"') if kind == "quoted" else name)
+
+    def _within(self) -> Condition:
+        if self.depth == DEEPEST:
+            raise self._wrong(self.tokens[self.at][2])
+        self.depth += 1
+        if self._take(("keyword", "not")):
+            inner: Condition = Not(self.single())
+        else:
+            self._need("op", "(")
+            inner = self.either()
+            self._need("op", ")")
+        self.depth -= 1
+        return inner
 
     def _about(self, column: str) -> Condition:
         if self._take(("keyword", "is")):
@@ -230,12 +247,15 @@ class _Reader:
                 values.append(self._literal())
             self._need("op", ")")
             return Not(In(column, tuple(values))) if negated else In(column, tuple(values))
+        if negated and self._peek() != ("op", "~"):
+            self._need("keyword", "in")
         op = self._need("op")
         if op == "~":
-            return Contains(column, str(self._literal()))
+            contains = Contains(column, str(self._literal()))
+            return Not(contains) if negated else contains
         if op == "<>":
             op = "!="
-        if op not in _COMPARE or negated:
+        if op not in _COMPARE:
             self.at -= 1
             self._need("op", "=")
         return Compare(column, op, self._literal())  # type: ignore[arg-type]  # checked against _COMPARE
@@ -246,6 +266,8 @@ class _Reader:
             self.at += 1
             return text[1:-1].replace("''", "'")
         if kind == "number":
+            if len(text) > LONGEST:
+                raise self._wrong(self.tokens[self.at][2])
             self.at += 1
             return float(text) if "." in text else int(text)
         if kind == "keyword" and text in ("true", "false"):

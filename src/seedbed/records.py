@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 from typing import Any, Literal
@@ -30,6 +31,8 @@ OUTCOME_STATES: tuple[OutcomeState, ...] = (
 
 NANO = 1_000_000_000
 """Money is an integer count of 10⁻⁹ USD."""
+MOST_MONEY = 1_000_000_000
+"""USD; what a database's 64 bits hold is nine times that."""
 
 
 # ---------------------------------------------------------------------------- canonical encodings
@@ -68,6 +71,8 @@ def key_text(values: Sequence[Any]) -> str:
             out.append(value)
         elif isinstance(value, bool | int | str):
             out.append(value)
+        elif isinstance(value, Decimal) and not value.is_finite():
+            raise SourceError(f"a key value is {value}")
         elif isinstance(value, Decimal | date) or (hasattr(value, "hex") and hasattr(value, "int")):
             out.append(str(value))
         else:
@@ -76,8 +81,11 @@ def key_text(values: Sequence[Any]) -> str:
 
 
 def key_values(key: str) -> tuple[Any, ...]:
-    """The typed values of a key text; inverse of :func:`key_text`."""
-    values = json.loads(key)
+    """The typed values of a key text; inverse of :func:`key_text`. Raises UsageError."""
+    try:
+        values = json.loads(key)
+    except (ValueError, RecursionError):
+        values = None
     if not isinstance(values, list):
         raise UsageError(f"not a key: {key}", hint='A key is a JSON array, such as ["act-1"] or [12].')
     return tuple(values)
@@ -110,12 +118,23 @@ def _number(value: Any) -> Decimal | None:
 
 
 def _plain(number: Decimal) -> str:
-    """Decimal text without exponent or trailing zeros: 1, 1.0 and 1.00 are one text."""
+    """Decimal text without exponent or trailing zeros: 1, 1.0 and 1.00 are one text.
+
+    Numbers beyond any database's own keep an exponent: written out, ``1e999999999`` fills the memory.
+    """
+    if number and abs(number.adjusted()) > _WRITTEN_OUT:
+        sign, digits, exponent = number.as_tuple()
+        written = "".join(map(str, digits)).lstrip("0")
+        kept = written.rstrip("0")
+        return f"{'-' * sign}{kept}E{int(exponent) + len(written) - len(kept)}"
     text = format(number, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
 
+
+_WRITTEN_OUT = 400
+"""Powers of ten up to which a number is written out."""
 
 _BOOLS = {
     "1": True,
@@ -147,9 +166,8 @@ def _tagged(value: Any, logical: LogicalType) -> tuple[bytes, str]:
             return b"M", moment
     elif logical == "json":
         try:
-            parsed = json.loads(value) if isinstance(value, str | bytes) else value
-            return b"J", unicodedata.normalize("NFC", canonical_json(parsed))
-        except ValueError:
+            return b"J", _json_text(json.loads(value) if isinstance(value, str | bytes) else value)
+        except (ValueError, RecursionError):
             pass
     return _by_own_type(value)
 
@@ -166,7 +184,22 @@ def _by_own_type(value: Any) -> tuple[bytes, str]:
         return b"M", _moment(value, "datetime" if isinstance(value, datetime) else "date") or str(value)
     if isinstance(value, str):
         return b"T", unicodedata.normalize("NFC", value)
-    return b"J", unicodedata.normalize("NFC", canonical_json(value))
+    if isinstance(value, dict | list | tuple):
+        return b"J", _json_text(value)
+    return b"T", unicodedata.normalize("NFC", str(value))
+
+
+def _json_text(value: Any) -> str:
+    """Canonical JSON in NFC, names in the order that they have in NFC."""
+    text = canonical_json(value)
+    if unicodedata.is_normalized("NFC", text):
+        return text
+    ordered = json.loads(text, object_pairs_hook=_in_order)
+    return unicodedata.normalize("NFC", json.dumps(ordered, ensure_ascii=False, separators=(",", ":")))
+
+
+def _in_order(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(sorted(pairs, key=lambda pair: (unicodedata.normalize("NFC", pair[0]), pair[0])))
 
 
 def _moment(value: Any, logical: LogicalType) -> str | None:
@@ -182,15 +215,13 @@ def _moment(value: Any, logical: LogicalType) -> str | None:
     except ValueError:
         return None
     if isinstance(moment, datetime):
-        if logical == "date" and (moment.hour, moment.minute, moment.second, moment.microsecond) == (
-            0,
-            0,
-            0,
-            0,
-        ):
+        if logical == "date" and moment.time() == time():
             return moment.date().isoformat()
         if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC)
+            try:
+                moment = moment.astimezone(UTC)
+            except OverflowError:  # the first and the last day there is
+                return None
         return moment.isoformat(timespec="microseconds")
     return moment.isoformat()
 
@@ -228,9 +259,19 @@ def same_cell(left: Any, right: Any, logical: LogicalType | None = None) -> bool
     return _tagged(cell(left), logical) == _tagged(cell(right), logical)
 
 
+_LOOKS_PACKED = re.compile(r"\$+bytes")
+
+
 def pack(value: Any) -> str:
-    """JSON of values that came from a database: bytes are kept, other strangers become text."""
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=_packed)
+    """JSON of values that came from a database: bytes are kept, other strangers become text.
+
+    Bytes are an object with the one name ``$bytes``; an object of the user's that looks like one gets
+    another ``$`` before it.
+    """
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=_packed)
+    if '$bytes"' in text:
+        text = json.dumps(_escaped(value), ensure_ascii=True, separators=(",", ":"), default=_packed)
+    return text
 
 
 def unpack(text: str) -> Any:
@@ -242,8 +283,21 @@ def _packed(value: Any) -> Any:
     return {"$bytes": bytes(value).hex()} if isinstance(value, bytes | bytearray | memoryview) else str(value)
 
 
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        looks_packed = len(value) == 1 and _LOOKS_PACKED.fullmatch(str(next(iter(value))))
+        return {f"${name}" if looks_packed else name: _escaped(each) for name, each in value.items()}
+    return [_escaped(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 def _unpacked(value: dict[str, Any]) -> Any:
-    return bytes.fromhex(value["$bytes"]) if value.keys() == {"$bytes"} else value
+    if len(value) == 1:
+        name, content = next(iter(value.items()))
+        if name == "$bytes":
+            return bytes.fromhex(content)
+        if _LOOKS_PACKED.fullmatch(name):
+            return {name[1:]: content}
+    return value
 
 
 def _own(value: Any) -> tuple[bytes, str]:
@@ -286,7 +340,7 @@ class Part:
     @classmethod
     def parse(cls, text: str) -> Part:
         index, slash, count = text.partition("/")
-        if not slash or not index.strip().isdigit() or not count.strip().isdigit():
+        if not slash or not index.strip().isdecimal() or not count.strip().isdecimal():
             raise UsageError(f"--part {text} cannot be read", hint="Write it as 2/3: the second of three.")
         return cls(int(index), int(count))
 
@@ -452,12 +506,12 @@ def usd_exact(nano: int | None) -> str | None:
 
 
 def parse_money(text: str) -> int:
-    """``5usd``, ``$5``, ``0.25`` as 10⁻⁹ USD. Raises UsageError."""
+    """``5usd``, ``$5``, ``0.25`` as 10⁻⁹ USD, up to a thousand million USD. Raises UsageError."""
     bare = text.strip().lower().removesuffix("usd").strip().removeprefix("$").strip()
     try:
         amount = Decimal(bare)
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite() or amount < 0:
+    if not amount.is_finite() or not 0 <= amount <= MOST_MONEY:
         raise UsageError(f"{text!r} is not an amount of money", hint="Write it as 5usd or 0.25usd.")
     return int((amount * NANO).to_integral_value())

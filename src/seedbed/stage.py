@@ -240,10 +240,15 @@ class Stage:
     def condition(self) -> conditions.Condition:
         """Which rows of the source are eligible."""
         own = [self.source.condition(), conditions.parse(self.eligible)]
-        if isinstance(self.relation, Fills) and not self.eligible and not self.overwrite:
+        if isinstance(self.relation, Fills) and self._looks_at_cells():
             empty: list[conditions.Condition] = [conditions.Empty(name) for name in self.outputs]
             own.append(empty[0] if len(empty) == 1 else conditions.Either(tuple(empty)))
         return conditions.conjunction(*own)
+
+    def _looks_at_cells(self) -> bool:
+        """Whether an empty output cell is what makes a row eligible; a view of its own says it itself."""
+        over_view = isinstance(self.relation, Fills) and self.source.table != self.relation.table
+        return not self.eligible and not self.overwrite and not over_view
 
     def columns(self) -> set[str]:
         """Columns that the definition itself names; the corpus is checked for them before a run."""

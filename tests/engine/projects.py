@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +14,42 @@ from seedbed import Pipeline, Project, Stage, project_of
 SHAPE = {"summary": str}
 
 
+def waiting_until(condition: Callable[[], bool], patience: float = 30.0) -> None:
+    """Wait for a condition; fails when it does not come about."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("what the test waits for did not happen")
+        threading.Event().wait(0.005)
+
+
 class Table:
     """A table of questions in a fresh corpus, and projects over it."""
+
+    root: Path
+    url: str
 
     def __init__(self, root: Path, url: str, rows: int = 20) -> None:
         self.root = root
         self.url = url
-        with self.connect() as db:
-            db.execute("create table questions (id integer primary key, text text, topic text, summary text)")
+        self.change("create table questions (id integer primary key, text text, topic text, summary text)")
+        self.add(range(1, rows + 1))
+
+    @classmethod
+    def there(cls, root: Path, url: str) -> Table:
+        """The table that another process made."""
+        table = cls.__new__(cls)
+        table.root, table.url = root, url
+        return table
+
+    def add(self, numbers: range) -> None:
+        db = self.connect()
+        with db:
             db.executemany(
                 "insert into questions (id, text, topic) values (?, ?, ?)",
-                [(n, f"What is Q{n}Z?", f"t{n % 3}") for n in range(1, rows + 1)],
+                [(n, f"What is Q{n}Z?", f"t{n % 3}") for n in numbers],
             )
+        db.close()
 
     def connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.root / "corpus.db")

@@ -343,15 +343,16 @@ def test_checks_tightened_later_are_seen_by_validate_without_a_call(table: Table
 
 
 def test_a_cap_is_met_with_calls_in_flight(table: Table, sim: Simulator) -> None:
+    table.add(range(21, 301))
     sim.configure(latency_ms=20.0)
-    cap = 60_000_000
-    project = table.project(summary(max_output=10_000))
+    cap = 3_000_000
 
-    report = run(project, None, Scope(), Spend(budget=cap, concurrency=10))
+    report = run(table.project(summary(max_output=100)), None, Scope(), Spend(budget=cap, concurrency=10))
 
     assert isinstance(report.error, BudgetReached)
     books = sim.summary()
-    assert 0 < books["input_tokens"] * 1000 + books["output_tokens"] * 2000 <= cap
+    assert books["peak_in_flight"] > 1
+    assert cap / 2 < books["input_tokens"] * 1000 + books["output_tokens"] * 2000 <= cap
 
 
 def test_a_cap_of_nothing_sends_nothing(table: Table, sim: Simulator) -> None:
@@ -362,10 +363,10 @@ def test_a_cap_of_nothing_sends_nothing(table: Table, sim: Simulator) -> None:
 
 
 def test_after_a_higher_cap_the_run_goes_on(table: Table, sim: Simulator) -> None:
-    run(table.project(summary()), None, Scope(), Spend(budget=9_000_000))
+    run(table.project(summary(max_output=100)), None, Scope(), Spend(budget=900_000))
     first = sim.summary()["requests"]
 
-    report = run(table.project(summary()), None, Scope(), Spend(budget=10**12))
+    report = run(table.project(summary(max_output=100)), None, Scope(), Spend(budget=10**12))
 
     assert report.error is None
     assert sim.summary()["requests"] == 20 > first

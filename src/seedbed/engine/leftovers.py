@@ -96,14 +96,19 @@ def _read_all(
 ) -> None:
     """Receipts in the order of their attempts, so that what an earlier one cost travels on."""
     again: dict[str, Order] = {}
-    asked, reader.ask_again = reader.ask_again, lambda orders: again.update((o.call, o) for o in orders)
+
+    def note(orders: Sequence[Order]) -> None:
+        again.update((order.call, order) for order in orders)
+        reader.flow.leave(len(orders))  # they enter anew with the round that goes on
+
+    asked, reader.ask_again = reader.ask_again, note
     try:
         for purchase in sorted(received, key=lambda p: (p.intent.attempt, p.writer, p.number)):
             intent = purchase.intent
             order = again.pop(intent.call, None)
             order = replace(order, request=intent.request) if order else _order(stage, purchase)
-            bought = Bought(order, ((intent, purchase.ending),), receipt=purchase.receipt)
-            reader.settle([bought])
+            reader.flow.enter(len(order.items))
+            reader.settle([Bought(order, ((intent, purchase.ending),), receipt=purchase.receipt)])
             left.read += 1
     finally:
         reader.ask_again = asked

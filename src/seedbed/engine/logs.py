@@ -6,6 +6,7 @@ Times are UTC. A run that was killed gets its page from the next command.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -36,8 +37,8 @@ def write_page(project: Project, state: State, row: RunRow, phases: Mapping[str,
     if not readme.exists():
         readme.write_text(README, "utf-8")
     path = _free_path(folder, f"{started:%Y-%m-%dT%H-%M}--{_slug(row.command)}--{_slug(row.target)}", row.id)
-    path.write_text(page_text(facts), "utf-8")
-    path.with_suffix(".json").write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    _replace(path.with_suffix(".json"), json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    _replace(path, page_text(facts))
     _index(folder, path, facts)
     return path
 
@@ -107,13 +108,7 @@ def page_text(facts: Mapping[str, Any]) -> str:
             or ["- not known: the run was killed"]
         ),
         "\n## Errors and what was done\n",
-        *(
-            [
-                f"- {p['stage']}: {p['count']} {p['state']} ({p['reason'] or 'no code'}), e.g. `{p['example']}`"
-                for p in facts["problems"]
-            ]
-            or ["- none"]
-        ),
+        *([_problem(problem) for problem in facts["problems"]] or ["- none"]),
         "\n## What is left to do\n",
         *([f"- {line}" for line in facts["left"]] or ["- nothing in the rounds of this run"]),
         "",
@@ -146,9 +141,25 @@ def _free_path(folder: Path, stem: str, run: str) -> Path:
     while True:
         path = folder / f"{stem}{'' if number == 1 else f'-{number}'}.md"
         beside = path.with_suffix(".json")
-        if not path.exists() or (beside.exists() and json.loads(beside.read_text("utf-8")).get("run") == run):
+        if not (path.exists() or beside.exists()) or _run_of(beside) == run:
             return path
         number += 1
+
+
+def _run_of(beside: Path) -> str | None:
+    """The run that a page is about; None where that cannot be read."""
+    try:
+        facts = json.loads(beside.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return facts.get("run") if isinstance(facts, dict) else None
+
+
+def _replace(path: Path, text: str) -> None:
+    """The whole text or the old one: a kill leaves no half of a page."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    half.write_text(text, "utf-8")
+    half.replace(path)
 
 
 def _index(folder: Path, path: Path, facts: Mapping[str, Any]) -> None:
@@ -161,4 +172,4 @@ def _index(folder: Path, path: Path, facts: Mapping[str, Any]) -> None:
         f"| {facts['status']} | {facts['calls']} | {cost} |"
     )
     kept = [line for line in text.splitlines() if f"]({path.name})" not in line]
-    index.write_text("\n".join([*kept, row]) + "\n", "utf-8")
+    _replace(index, "\n".join([*kept, row]) + "\n")

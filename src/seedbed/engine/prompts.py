@@ -6,9 +6,11 @@ A prompt that names nothing of the item gets the item's inputs as JSON below it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ SPLIT = "<!-- item -->"
 WHOLE_ROW = "row"
 MAX_PROMPT = 4_000_000
 """Characters a rendered prompt may have."""
+MOST_POWER = 64
 
 
 Places = tuple[Path, ...]
@@ -32,9 +35,10 @@ Places = tuple[Path, ...]
 def find(name: str, places: Places) -> Path | None:
     """The file of that name in the first place that has it; never outside of the places."""
     for place in places:
-        path = (place / name).resolve()
-        if path.is_relative_to(place.resolve()) and path.is_file():
-            return path
+        with suppress(OSError, ValueError):  # a text that no file system takes for a name
+            path = (place / name).resolve()
+            if path.is_relative_to(place.resolve()) and path.is_file():
+                return path
     return None
 
 
@@ -51,21 +55,58 @@ def names_in(places: Places, suffix: str) -> list[str]:
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja without reach, whose products stay small."""
 
-    intercepted_binops = frozenset(["*", "**"])
+    intercepted_binops = frozenset(["*", "**", "%"])
+
+    def __init__(self, places: Places) -> None:
+        self.beside = _Beside(places)
+        super().__init__(loader=self.beside, undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
+        self.filters["tojson"] = _as_json
+        for name in ("center", "indent"):
+            self.filters[name] = _narrow(self.filters[name])
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        sizes = [
-            len(x) if isinstance(x, str | list | tuple) else abs(x) if isinstance(x, int) else 1 for x in (left, right)
-        ]
-        if (operator == "*" and sizes[0] * sizes[1] > MAX_PROMPT) or (operator == "**" and sizes[1] > 64):
+        sequences = isinstance(left, _SEQUENCE) or isinstance(right, _SEQUENCE)
+        if (
+            (operator == "*" and sequences and _size(left) * _size(right) > MAX_PROMPT)
+            or (operator == "**" and _size(right) > MOST_POWER)
+            or (operator == "%" and isinstance(left, str) and _WIDE.search(left))
+        ):
             raise SecurityError(f"{operator} makes something too large")
         return super().call_binop(context, operator, left, right)
 
+    def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:
+        of = getattr(function, "__self__", None)
+        if isinstance(of, str):
+            name = getattr(function, "__name__", "")
+            if name in ("format", "format_map") and _WIDE.search(of):
+                raise SecurityError(f"{name} makes something too large")
+            if name in _PADDING:
+                function = _narrow(function)
+        return super().call(context, function, *values, **named)
+
+
+_SEQUENCE = (str, list, tuple)
+_WIDE = re.compile(r"\d{6,}|%[^a-zA-Z%]*\*|\{[^}]*\{")
+"""A format that asks for a great width, or takes the width from a value."""
+_PADDING = ("center", "ljust", "rjust", "zfill", "expandtabs")
+
 
 def _size(value: Any) -> int:
-    if isinstance(value, str | list | tuple):
+    if isinstance(value, _SEQUENCE):
         return len(value)
-    return abs(value) if isinstance(value, int) else 1
+    return max(0, value) if isinstance(value, int) else 1
+
+
+def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function for widths that a prompt can have."""
+
+    @wraps(function)
+    def narrow(*values: Any, **named: Any) -> Any:
+        if any(isinstance(value, int) and value > MAX_PROMPT for value in (*values, *named.values())):
+            raise SecurityError(f"{function.__name__} makes something too large")
+        return function(*values, **named)
+
+    return narrow
 
 
 class _Beside(BaseLoader):
@@ -111,7 +152,13 @@ class Prompt:
         """The messages for several items, each under its label: (label, variables, shown)."""
         out = []
         if self.stable is not None:
-            out.append(Message("system", _render(self.name, self.stable, members[0][1]), stable=True))
+            texts = [_render(self.name, self.stable, variables) for _, variables, _ in members]
+            if any(text != texts[0] for text in texts):
+                raise ConfigError(
+                    f"{self.name} shows something of the item above {SPLIT}, where it is asked once for a group",
+                    hint=f"Move it below {SPLIT}, or set per_call = 1.",
+                )
+            out.append(Message("system", texts[0], stable=True))
         parts = [
             f"## {label}\n" + (_as_json(shown) if self.item is None else _render(self.name, self.item, variables))
             for label, variables, shown in members
@@ -127,14 +174,11 @@ def load_prompt(text: str, places: Places, *, known: Sequence[str] = ()) -> Prom
     Raises ConfigError with the place for a file that is missing or a template that cannot be read.
     """
     name, source = _source(text, places)
-    loader = _Beside(places)
-    environment = _Sandbox(loader=loader, undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
-    environment.filters["tojson"] = _as_json
+    environment = _Sandbox(places)
     above, split, below = source.partition(SPLIT)
     try:
-        named_above = _names(environment, above)
-        named_below = _names(environment, below)
-        names = named_above | named_below
+        names = _names(environment, name, above)
+        names |= _names(environment, name, "\n" * above.count("\n") + below)
         if split:
             stable, item = above.strip(), below.strip()
         elif names & ({WHOLE_ROW, *known}):
@@ -143,7 +187,7 @@ def load_prompt(text: str, places: Places, *, known: Sequence[str] = ()) -> Prom
             stable, item = source.strip(), ""
         prompt = Prompt(
             name=name,
-            source="\n".join([source, *(f"{n}\n{s}" for n, s in sorted(loader.read.items()))]),
+            source="\n".join([source, *(f"{n}\n{s}" for n, s in sorted(environment.beside.read.items()))]),
             names=frozenset(names),
             stable=environment.from_string(stable) if stable else None,
             item=environment.from_string(item) if item else None,
@@ -152,7 +196,11 @@ def load_prompt(text: str, places: Places, *, known: Sequence[str] = ()) -> Prom
         raise ConfigError(f"{name} includes {error.name}, which is not there") from error
     except TemplateError as error:
         line = getattr(error, "lineno", None)
-        raise ConfigError(f"{name}{f':{line}' if line else ''} cannot be read: {error}") from error
+        where = getattr(error, "name", None) or name
+        what = (error.message or "").splitlines()[:1] or [type(error).__name__]
+        raise ConfigError(f"{where}{f':{line}' if line else ''} cannot be read: {what[0]}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name} cannot be read: it is nested too deeply") from error
     return prompt
 
 
@@ -170,15 +218,22 @@ def _source(text: str, places: Places) -> tuple[str, str]:
         raise ConfigError(f"the prompt {path} is not UTF-8 text (byte {error.start})") from error
 
 
-def _names(environment: Environment, source: str, seen: frozenset[str] = frozenset()) -> set[str]:
-    """Names a template needs, includes followed."""
-    tree = environment.parse(source)
+def _names(environment: _Sandbox, name: str, source: str, seen: frozenset[str] = frozenset()) -> set[str]:
+    """Names a template needs, includes followed. Compiles it, so that an error names the line of the file."""
+    tree = environment.parse(source, name)
     names = set(meta.find_undeclared_variables(tree))
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
         template = getattr(node, "template", None)
-        if isinstance(template, nodes.Const) and template.value not in seen and environment.loader is not None:
-            included, _, _ = environment.loader.get_source(environment, template.value)
-            names |= _names(environment, included, seen | {template.value})
+        if not isinstance(template, nodes.Const) or not isinstance(template.value, str):
+            raise ConfigError(
+                f"{name}:{node.lineno} includes a file by a name that is worked out",
+                why="What an item holds must not choose a file, and the recipe must know all its texts.",
+                hint='Write the name out: {% include "style.md" %}',
+            )
+        if template.value not in seen:
+            included, _, _ = environment.beside.get_source(environment, template.value)
+            names |= _names(environment, template.value, included, seen | {template.value})
+    environment.compile(source, name, raw=True)
     return names
 
 
@@ -192,7 +247,9 @@ def _render(name: str, template: Template, variables: Mapping[str, Any]) -> str:
                 raise ConfigError(f"{name} renders to more than {MAX_PROMPT:,} characters")
             pieces.append(piece)
         return "".join(pieces)
-    except (TemplateError, OverflowError, TypeError, ValueError, ArithmeticError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"{name} cannot be rendered: it calls or includes itself without end") from error
+    except (TemplateError, LookupError, AttributeError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
         raise ConfigError(f"{name} cannot be rendered: {error}") from error
 
 

@@ -238,7 +238,8 @@ class StageStatus:
 
     @property
     def percent(self) -> float:
-        return 0.0 if not self.total else round(100 * self.done / self.total, 1)
+        """Rounded down: 100 is all of them."""
+        return 0.0 if not self.total else 1000 * self.done // self.total / 10
 
 
 @dataclass(frozen=True)

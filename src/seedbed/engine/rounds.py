@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from seedbed.engine.worklist import Worklist
 from seedbed.errors import UsageError
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import RoundRow, State
-from seedbed.records import WHOLE, Item, Outcome, OutcomeState, Part, cell, key_text, key_values
+from seedbed.records import WHOLE, Item, Outcome, OutcomeState, Part, cell, key_text, key_values, same_cell
 from seedbed.stage import Fills, Gathers
 
 FIRST_PAGE = 500
@@ -133,7 +133,7 @@ class Derivation:
                 full = {**row, **_of_outcome(by_key[key])}
                 if conditions.holds(source, row) and conditions.holds(where, full):
                     items.append(self._item(key, row))
-            yield Found(self._with_before(items), None)
+            yield Found(self._with_before(items, by_key), None)
 
     def _taken_again(self, outcome: Outcome, wanted: set[str] | None) -> bool:
         if wanted is not None and outcome.key not in wanted:
@@ -194,8 +194,11 @@ class Derivation:
         """JSON columns as lists and mappings, so that prompts and functions need not parse them."""
         return {name: _parsed(value) if self.stage.types.get(name) == "json" else value for name, value in row.items()}
 
-    def _with_before(self, items: list[Item]) -> list[Item]:
-        """Add the output cells as they are now; from the table itself where the source is a view."""
+    def _with_before(self, items: list[Item], earlier: Mapping[str, Outcome] | None = None) -> list[Item]:
+        """Add the output cells that may be written, as they are now; from the table itself where the source is a view.
+
+        An item of which no cell may be written is no item: its answer would have no place.
+        """
         relation = self.stage.stage.relation
         if not isinstance(relation, Fills) or not items:
             return items
@@ -203,17 +206,29 @@ class Derivation:
         if relation.table != self.stage.source.name:
             rows = self.corpus.fetch(relation.table, self.stage.key, [key_values(item.key) for item in items])
             cells = {self._key(row): row for row in rows}
-        return [
-            Item(
-                key=item.key,
-                row=item.row,
-                fingerprint=item.fingerprint,
-                before={name: cell((cells.get(item.key) or item.row).get(name)) for name in relation.outputs},
-                context=item.context,
-            )
-            for item in items
-            if not cells or item.key in cells
-        ]
+        found = []
+        for item in items:
+            if cells and item.key not in cells:
+                continue
+            before = self._writable(relation, cells.get(item.key) or item.row, (earlier or {}).get(item.key))
+            if before:
+                found.append(Item(item.key, item.row, item.fingerprint, before, item.context))
+        return found
+
+    def _writable(self, relation: Fills, row: Mapping[str, Any], earlier: Outcome | None) -> dict[str, Any]:
+        """Output cells that this stage may write: all of them where it says which rows it takes, or overwrites;
+        else those that are empty, or still hold its own earlier answer."""
+        stage = self.stage.stage
+        now = {name: cell(row.get(name)) for name in relation.outputs}
+        if stage.overwrite or stage.eligible:
+            return now
+        output = earlier.output if earlier is not None and isinstance(earlier.output, Mapping) else {}
+        types = self.stage.types
+        return {
+            name: value
+            for name, value in now.items()
+            if conditions.is_empty(value) or (name in output and same_cell(value, output[name], types.get(name)))
+        }
 
 
 def _parsed(value: Any) -> Any:

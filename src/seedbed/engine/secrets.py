@@ -9,9 +9,18 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from seedbed.errors import AuthError
+from seedbed.errors import AuthError, ConfigError
 
 FILES = (".env.local", ".env")
+
+
+def _values(path: Path) -> Mapping[str, str | None]:
+    try:
+        return dotenv_values(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:  # the error itself carries the file's bytes
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from None
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Secrets:
         for file in FILES:
             path = self.root / file
             if path.is_file():
-                value = (dotenv_values(path).get(name) or "").strip()
+                value = (_values(path).get(name) or "").strip()
                 if value:
                     return value, file
         return None

@@ -5,17 +5,19 @@ Unknown keys are errors that name the nearest. Where a value came from is kept b
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from seedbed.errors import ConfigError, nearest
+from seedbed.errors import ConfigError, UsageError, nearest
 from seedbed.records import parse_money
 
 FILE = "seedbed.toml"
-Kind = Literal["text", "whole", "number", "yes/no", "money", "texts", "table"]
+Kind = Literal["text", "whole", "count", "number", "yes/no", "money", "texts", "table", "shape"]
+"""``count`` is a whole number from 1; ``shape`` a table or a text."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ SECTIONS: Mapping[str, Mapping[str, Setting]] = {
         "project": Setting("money", "cap over all runs of the project"),
     },
     "run": {
-        "concurrency": Setting("whole", "calls in flight at most", 20),
+        "concurrency": Setting("count", "calls in flight at most", 20),
         "timeout": Setting("number", "seconds that an answer may take in all", 120.0),
         "grace": Setting("number", "seconds that calls in flight get after Ctrl-C", 20.0),
         "patience": Setting("number", "seconds without any answer until the provider counts as down", 60.0),
@@ -72,13 +74,13 @@ STAGE: Mapping[str, Setting] = {
     "key": Setting("texts", "key columns, where the table declares none"),
     "eligible": Setting("text", "which rows; without it those with an empty output cell"),
     "prompt": Setting("text", "a Markdown file or the text itself"),
-    "shape": Setting("table", 'a JSON Schema, a file with one, or {column = "text"}'),
+    "shape": Setting("shape", 'a JSON Schema, a file with one, or {column = "text"}'),
     "inputs": Setting("texts", "columns that count as inputs"),
-    "per_call": Setting("whole", "items asked in one request", 1),
-    "attempts": Setting("whole", "questions per item", 3),
+    "per_call": Setting("count", "items asked in one request", 1),
+    "attempts": Setting("count", "questions per item", 3),
     "tier": Setting("text", "which tier's model", "default"),
     "model": Setting("text", "a model outright, as provider/name"),
-    "max_output": Setting("whole", "tokens an answer may have", 2048),
+    "max_output": Setting("count", "tokens an answer may have", 2048),
     "parameters": Setting("table", "temperature, top_p, …"),
     "on_change": Setting("text", "report or redo", "report"),
     "stream": Setting("yes/no", "read the answer as a stream (long answers)", False),
@@ -89,6 +91,8 @@ NAMED: Mapping[str, Mapping[str, Setting]] = {"providers": PROVIDER, "prices": P
 """Sections whose tables carry names of the user's: `[providers.openai]`, `[stages."q.summary"]`."""
 
 FREE = ("recipe",)
+OF_DEFAULT = "default"
+"""In an override: the provider of the tier `default`, as in ``providers.default.base_url``."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,9 @@ def read_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
         section, _, name = dotted.partition(".")
         if section in NAMED and not isinstance(value, Mapping):
             entry, _, name = name.rpartition(".")
+            if section == "providers" and entry == OF_DEFAULT:
+                said = values.get("tiers", {}).get("default") or SECTIONS["tiers"]["default"].default
+                entry = str(said).partition("/")[0]
             table = values.setdefault(section, {})
             table[entry] = {**table.get(entry, {}), name: value}
         else:
@@ -177,8 +184,11 @@ def _table(table: Mapping[str, Any], settings: Mapping[str, Setting], place: str
 
 def _value(kind: Kind, value: Any, place: str) -> Any:
     if kind == "money":
-        return parse_money(value if isinstance(value, str) else str(value))
-    if kind == "table" and isinstance(value, str | Mapping):
+        try:
+            return parse_money(str(value))
+        except UsageError as error:
+            raise ConfigError(f"{place}: {error.what}", hint=error.hint) from error
+    if isinstance(value, Mapping) and kind in ("table", "shape"):
         return value
     if kind == "texts":
         if isinstance(value, str):
@@ -187,16 +197,21 @@ def _value(kind: Kind, value: Any, place: str) -> Any:
             return list(value)
     good: Mapping[str, tuple[type, ...]] = {
         "text": (str,),
+        "shape": (str,),
         "whole": (int,),
+        "count": (int,),
         "number": (int, float),
         "yes/no": (bool,),
     }
     if isinstance(value, good.get(kind, ())) and (kind == "yes/no" or not isinstance(value, bool)):
-        if isinstance(value, int | float) and value < 0:
-            raise ConfigError(f"{place} is {value}; it cannot be negative")
+        if isinstance(value, int | float) and not 0 <= value < math.inf:
+            raise ConfigError(f"{place} is {value}; it cannot be {'negative' if value < 0 else 'without end'}")
+        if kind == "count" and value == 0:
+            raise ConfigError(f"{place} is 0; it starts at 1")
         return value
-    words = {"text": "a text", "whole": "a whole number", "number": "a number", "yes/no": "true or false",
-             "texts": "a list of texts", "table": "a table or a text"}  # fmt: skip
+    words = {"text": "a text", "whole": "a whole number", "count": "a whole number", "number": "a number",
+             "yes/no": "true or false", "texts": "a list of texts", "table": "a table",
+             "shape": "a table or a text"}  # fmt: skip
     raise ConfigError(f"{place} must be {words[kind]}, not {value!r}")
 
 
@@ -205,11 +220,13 @@ def json_schema() -> dict[str, Any]:
     types: Mapping[str, Any] = {
         "text": {"type": "string"},
         "whole": {"type": "integer", "minimum": 0},
+        "count": {"type": "integer", "minimum": 1},
         "number": {"type": "number", "minimum": 0},
         "yes/no": {"type": "boolean"},
         "money": {"type": ["string", "number"]},
         "texts": {"type": ["string", "array"], "items": {"type": "string"}},
-        "table": {"type": ["string", "object"]},
+        "table": {"type": "object"},
+        "shape": {"type": ["string", "object"]},
     }
 
     def table(settings: Mapping[str, Setting]) -> dict[str, Any]:

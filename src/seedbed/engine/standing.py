@@ -21,7 +21,7 @@ from typing import Any
 
 from seedbed.engine.leftovers import unsettled
 from seedbed.engine.looking import Look, looking
-from seedbed.engine.project import Project, now_ms, this_host, utc_text
+from seedbed.engine.project import Project, now_ms, utc_text
 from seedbed.engine.reports import StageStatus, StatusReport
 from seedbed.engine.rounds import Derivation, Scope
 from seedbed.errors import AuthError, ConfigError

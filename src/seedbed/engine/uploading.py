@@ -180,7 +180,7 @@ def _cells(stage: BoundStage, outcome: Outcome) -> CellWrite:
     outputs = stage.stage.outputs
     if not isinstance(outcome.output, Mapping) and len(outputs) == 1:
         output = {outputs[0]: outcome.output}
-    after = {name: output.get(name) for name in outputs}
+    after = {name: output.get(name) for name in outcome.before}  # only what might be written at export
     return CellWrite(outcome.key, outcome.fingerprint, dict(outcome.before), after)
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from seedbed.errors import DiskFull
 from seedbed.records import Item, canonical_json, digest, pack, unpack
 
 PAGE = 1000
@@ -66,19 +68,36 @@ class Worklist:
                     (count + len(rows)) // per_call,
                 )
             )
-        self._db.execute("begin immediate")
-        self._db.executemany("insert into blobs values (?, ?) on conflict do nothing", list(blobs.items()))
-        self._db.executemany(
-            "insert into items (item, fingerprint, row, before, context, grp) values (?, ?, ?, ?, ?, ?)"
-            " on conflict (item) do nothing",
-            rows,
-        )
-        self._remember("cursor", list(cursor) if cursor is not None else None)
-        self._db.execute("commit")
+        with self._writing():
+            self._db.executemany("insert into blobs values (?, ?) on conflict do nothing", list(blobs.items()))
+            self._db.executemany(
+                "insert into items (item, fingerprint, row, before, context, grp) values (?, ?, ?, ?, ?, ?)"
+                " on conflict (item) do nothing",
+                rows,
+            )
+            self._remember("cursor", list(cursor) if cursor is not None else None)
         return len(rows)
 
     def finish(self) -> None:
-        self._remember("complete", True)
+        with self._writing():
+            self._remember("complete", True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            self._db.execute("begin immediate")
+            try:
+                yield
+                self._db.execute("commit")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"):
+                hint = "Make room, then run the same command again."
+                raise DiskFull(f"{self.path} cannot grow: {error}", hint=hint) from error
+            raise
 
     def _blob(self, value: Any, blobs: dict[str, str]) -> str:
         text = canonical_json(value)

@@ -11,7 +11,6 @@ import pytest
 from seedbed.conditions import ALWAYS, All, Compare, Empty
 from seedbed.errors import Pause, SourceError
 from seedbed.ports.corpus.database import open_corpus
-
 from tests.ports.corpus.databases import MakeCorpus, fill
 
 BOOKS = """
@@ -254,7 +253,7 @@ def test_a_look_up_names_the_nearest_column(make_corpus: MakeCorpus) -> None:
     look = make_corpus(BOOKS).lookup()
     for ask in ({"where": {"shlf": 1}}, {"columns": ["shlf"]}, {"order": "-shlf"}):
         with pytest.raises(SourceError, match='did you mean "shelf"'):
-            look.rows("books", **ask)  # type: ignore[arg-type]  # one of the three at a time
+            look.rows("books", **ask)
 
 
 def test_a_look_up_is_exact_where_the_column_is_not(make_corpus: MakeCorpus) -> None:

@@ -32,9 +32,7 @@ NUMBERS: list[int | float] = [
 ]  # fmt: skip
 HUGE = [2**63, -(2**64), 10**30]
 
-texts = st.sampled_from(TEXTS) | st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=6
-)
+texts = st.sampled_from(TEXTS) | st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=6)
 numbers = st.sampled_from(NUMBERS) | st.integers(-20, 20) | st.floats(-100, 100)
 cells = st.none() | texts | numbers
 literals = texts | numbers | st.sampled_from(HUGE) | st.booleans()

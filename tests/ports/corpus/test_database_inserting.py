@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from seedbed.errors import SourceError
+from seedbed.errors import Pause, SourceError
 from seedbed.ports.corpus import Corpus, Inserted, NewRow
 from seedbed.ports.corpus.batches import Pace
+from seedbed.ports.corpus.connections import Session
 from tests.ports.corpus.databases import MakeCorpus, cells, change, fates, fill, made, rows
 
 TABLE = """
@@ -180,9 +181,9 @@ def test_fates_do_not_depend_on_the_batches(
         for n in range(200)
     ]
     done = put(corpus, *todo)
-    assert Counter(fates(done)) == {"stored": 13, "duplicate": 178, "rejected": 9}
+    assert Counter(fates(done)) == {"stored": 13, "duplicate": 171, "rejected": 16}
     assert [one.row for one in done] == todo
-    assert fates(done)[:14] == ["rejected", *["stored"] * 10, "rejected", "stored", "duplicate"]
+    assert fates(done)[:15] == ["rejected", *["stored"] * 10, "rejected", "stored", "stored", "duplicate"]
 
 
 def test_a_table_for_made_rows_needs_a_key_of_one_column(make_corpus: MakeCorpus) -> None:
@@ -215,7 +216,40 @@ def test_a_preview_says_the_same_and_writes_nothing(make_corpus: MakeCorpus, dat
     assert said == put(corpus, *todo)
 
 
-def test_a_preview_needs_no_right_to_write(make_corpus: MakeCorpus, database: Path) -> None:
-    corpus = make_corpus(TABLE)
-    database.chmod(0o444)
+def test_a_preview_waits_for_nobody(make_corpus: MakeCorpus, database: Path) -> None:
+    corpus = make_corpus(TABLE, patience=0)
+    other = sqlite3.connect(database, isolation_level=None)
+    other.execute("begin immediate")
     assert fates(list(corpus.preview_insert([fact("f1", "Salt")]))) == ["stored"]
+    with pytest.raises(Pause):
+        put(corpus, fact("f1", "Salt"))
+    other.execute("rollback")
+    other.close()
+    assert fates(put(corpus, fact("f1", "Salt"))) == ["stored"]
+
+
+@pytest.mark.parametrize("title", ["tide", "x" * 50])
+def test_what_others_insert_just_before_the_lock_is_seen(
+    make_corpus: MakeCorpus, database: Path, monkeypatch: pytest.MonkeyPatch, title: str
+) -> None:
+    corpus = make_corpus(TABLE + FAMILY_OF_TWO)
+    real = Session.transaction
+    others = iter(["insert into facts (id, topic, title) values ('x', 'sea', 'TIDE')", "delete from parents"])
+
+    def late(session: Session) -> Any:
+        with sqlite3.connect(database) as other:
+            other.execute(next(others, "select 1"))
+        other.close()
+        return real(session)
+
+    monkeypatch.setattr(Session, "transaction", late)
+    lost = made("c1", {"parent": "nobody"}, table="children")
+    done = put(corpus, fact("f1", "Salt"), lost, fact("f2", "tide"), fact("f3", title))
+    assert fates(done)[:3] == ["stored", "rejected", "duplicate"]
+    assert done[2].reason == "same topic, title as facts x"
+
+
+FAMILY_OF_TWO = """
+create table parents (id text primary key);
+create table children (id text primary key, parent text references parents (id) deferrable initially deferred);
+"""

@@ -11,7 +11,19 @@ from sqlalchemy.exc import ArgumentError
 
 from seedbed.conditions import Condition
 from seedbed.errors import SourceError
-from seedbed.ports.corpus import CellWrite, Corpus, Fingerprint, Inserted, NewRow, Stamp, Table, Undone, Written, pages, sqlite
+from seedbed.ports.corpus import (
+    CellWrite,
+    Corpus,
+    Fingerprint,
+    Inserted,
+    NewRow,
+    Stamp,
+    Table,
+    Undone,
+    Written,
+    pages,
+    sqlite,
+)
 from seedbed.ports.corpus.backups import Backups
 from seedbed.ports.corpus.connections import Session
 from seedbed.ports.corpus.descriptions import Catalogue

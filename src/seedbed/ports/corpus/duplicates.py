@@ -32,7 +32,7 @@ class NaturalKeys:
         """Have the natural key folded as the table is now."""
         if self._state != self._present():
             self.forget()
-        if (relation.name, columns) not in self._tables:
+        if not self._exists(self._tables.get((relation.name, columns))):
             self._tables[relation.name, columns] = self._folded(relation, columns)
         self.keep()
 
@@ -73,6 +73,11 @@ class NaturalKeys:
             f"WHERE coalesce({values}, NULL) IS NOT NULL ORDER BY {key}"
         )
         return name
+
+    def _exists(self, name: str | None) -> bool:
+        """A table that was made in a transaction is gone with it."""
+        found = "SELECT 1 FROM sqlite_temp_master WHERE name = ?"
+        return name is not None and bool(self._session.catalogue(found, name))
 
     def _present(self) -> tuple[int, int]:
         return self._session.catalogue(sqlite.DATA_VERSION)[0][0], self._session.changes

@@ -43,9 +43,11 @@ class Inserter:
 
     def insert(self, release: str, rows: Iterable[NewRow], backups: Backups) -> Iterator[Inserted]:
         def work(batch: Sequence[Candidate]) -> list[Inserted]:
+            self._fold(batch)  # again only where another program wrote just before the lock was ours
             fates = self._stored(batch)
             stored_rows = [c for c, fate in zip(batch, fates, strict=True) if fate.fate == "stored"]
             backups.record(release, [self._told(candidate) for candidate in stored_rows])
+            self._natural.keep()
             return fates
 
         pace = Pace()
@@ -56,7 +58,6 @@ class Inserter:
             except BaseException:
                 self._natural.forget()
                 raise
-            self._natural.keep()
             yield from done
 
     def preview(self, rows: Iterable[NewRow]) -> Iterator[Inserted]:
@@ -73,19 +74,16 @@ class Inserter:
     def _prepare(self, batch: Sequence[Candidate]) -> None:
         """Check names and fold natural keys before any lock is taken."""
         self._relations = {}
-        seen: set[tuple[Any, ...]] = set()
-        for candidate in batch:
-            row = candidate.row
-            kind = (row.table, row.unique, tuple(row.values))
-            if kind in seen:
-                continue
-            seen.add(kind)
-            relation = self._relation(row.table)
-            relation.known(row.values)
-            for unique in row.unique:
-                self._natural.ready(relation, unique.columns)
+        for table, names in {(c.row.table, tuple(c.row.values)) for c in batch}:
+            self._relation(table).known(names)
         for candidate in batch:
             self._fill(candidate)
+        self._fold(batch)
+
+    def _fold(self, batch: Sequence[Candidate]) -> None:
+        for table, keys in dict.fromkeys((c.row.table, c.row.unique) for c in batch):
+            for unique in keys:
+                self._natural.ready(self._relation(table), unique.columns)
 
     def _relation(self, name: str) -> Relation:
         """Read once a batch."""

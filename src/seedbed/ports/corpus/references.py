@@ -65,8 +65,9 @@ class References:
         found = []
         for (child, _), pairs in groupby(rows, key=lambda row: row[:2]):
             names = [(source, target) for _, _, source, target in pairs]
-            targets = [target for _, target in names]
-            if None in targets:
+            spelt = {name.lower(): name for name in relation.table.columns}
+            targets = [spelt.get(target.lower(), target) if target else "" for _, target in names]
+            if "" in targets:
                 targets = list(relation.table.key)
             found.append(
                 Reference(self._catalogue.relation(child), tuple(source for source, _ in names), tuple(targets))

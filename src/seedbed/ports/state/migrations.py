@@ -128,22 +128,27 @@ def migrate(
     connection: sqlite3.Connection, place: str, steps: Sequence[Callable[[sqlite3.Connection], None]] = STEPS
 ) -> int:
     """Bring a store up to date, all or nothing; the number of steps taken. Raises StoreNewer."""
-    version = connection.execute("pragma user_version").fetchone()[0]
-    if version > len(steps):
-        raise StoreNewer(
-            f"{place} was made by a newer seedbed (format {version}; this one knows {len(steps)})",
-            hint="Upgrade seedbed, or use the version that wrote it.",
-        )
-    if version == len(steps):
+    if _version(connection, place, len(steps)) == len(steps):
         return 0
     connection.execute("begin exclusive")
     try:
-        version = connection.execute("pragma user_version").fetchone()[0]
+        version = _version(connection, place, len(steps))  # another process may have been here meanwhile
         for step in steps[version:]:
             step(connection)
         connection.execute(f"pragma user_version = {len(steps)}")
         connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        if connection.in_transaction:
+            connection.execute("rollback")
         raise
-    return len(steps) - int(version)
+    return len(steps) - version
+
+
+def _version(connection: sqlite3.Connection, place: str, known: int) -> int:
+    version = int(connection.execute("pragma user_version").fetchone()[0])
+    if version > known:
+        raise StoreNewer(
+            f"{place} was made by a newer seedbed (format {version}; this one knows {known})",
+            hint="Upgrade seedbed, or use the version that wrote it.",
+        )
+    return version

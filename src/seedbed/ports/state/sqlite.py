@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from seedbed.errors import DiskFull, Pause, SeedbedError
+from seedbed.errors import Corrupt, DiskFull, Pause, SeedbedError
 from seedbed.ports.state import (
     MadeRow,
     Release,
@@ -29,6 +29,8 @@ from seedbed.records import Finding, Outcome, OutcomeState, Usage, pack, unpack
 
 CHUNK = 500
 """Keys in one look-up by equality."""
+TRIES = 1000
+"""Looks, ten milliseconds apart, at a file that another process is creating."""
 
 _OUTCOME = (
     "stage, item, number, round, state, fingerprint, recipe, output, before, row, findings, input, cached, "
@@ -51,15 +53,40 @@ def no_state() -> SqliteState:
     return SqliteState(Path(":memory:"))
 
 
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. Of two that open a fresh file at once, SQLite lets neither wait for the other."""
+    for left in reversed(range(TRIES)):
+        try:
+            connection.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or not left:
+                raise
+            time.sleep(0.01)
+
+
 class SqliteState:
     """See :class:`seedbed.ports.state.State`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")
-        migrate(self._db, str(path))
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise _as_seedbed(error, path) from error
+        try:
+            _write_ahead(self._db)
+            self._db.execute("pragma synchronous = normal")
+            migrate(self._db, str(path))
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise _as_seedbed(error, path) from error
+            if isinstance(error, sqlite3.DatabaseError):
+                raise Corrupt(
+                    f"{path} is not a state of seedbed: {error}", hint="Move it away, and keep the folder of receipts."
+                ) from error
+            raise
 
     def close(self) -> None:
         self._db.close()
@@ -471,17 +498,21 @@ class SqliteState:
 
     def money(self) -> dict[str, Spending]:
         rows = self._db.execute("select stage, nano, doubtful, unknown, calls from sums order by stage")
-        return {row[0]: Spending((row[0],), *row[1:], usage=Usage()) for row in rows}
+        return {row[0]: Spending((row[0],), row[1], row[2], row[3], row[4], Usage()) for row in rows}
 
     def entries(self, intents: Sequence[str]) -> dict[str, TillEntry]:
         found: dict[str, TillEntry] = {}
         for chunk in _chunks(intents):
             rows = self._db.execute(
-                "select intent, kind, nano, stage, run, model, at, input, cached, answered, reasoning, served, saved"
-                f" from till where intent in ({_marks(chunk)})",  # noqa: S608
+                "select intent, kind, nano, stage, run, model, at, served, saved, input, cached, answered,"  # noqa: S608
+                f" reasoning from till where intent in ({_marks(chunk)})",
                 list(chunk),
             )
-            found.update((row[0], TillEntry(*row[:7], Usage(*row[7:11]), row[11], row[12])) for row in rows)
+            for row in rows:
+                intent, kind, nano, stage, run, model, at, served, saved, *tokens = row
+                found[intent] = TillEntry(
+                    intent, kind, nano, stage, run, model, at, usage=Usage(*tokens), served=served, saved=saved
+                )
         return found
 
     # ------------------------------------------------------------------------------------ notes
@@ -492,7 +523,7 @@ class SqliteState:
                 db.execute("insert into recipes values (?, ?) on conflict do nothing", (recipe, pack(body)))
             return body
         row = self._db.execute("select body from recipes where hash = ?", (recipe,)).fetchone()
-        return json.loads(row[0]) if row else None
+        return unpack(row[0]) if row else None
 
     def note(self, name: str, value: Any = None) -> Any:
         if value is not None:
@@ -503,7 +534,7 @@ class SqliteState:
                 )
             return value
         row = self._db.execute("select value from notes where name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else None
+        return unpack(row[0]) if row else None
 
 
 # ------------------------------------------------------------------------------------ rows and values
@@ -513,7 +544,7 @@ _ROUND = "id, number, stage, part, recipe, status, run, opened, items, closed"
 
 
 def _run(row: Sequence[Any]) -> RunRow:
-    return replace(RunRow(*row), settings=json.loads(row[5]))
+    return replace(RunRow(*row), settings=unpack(row[5]))
 
 
 def _round(row: Sequence[Any]) -> RoundRow:

@@ -66,6 +66,12 @@ class Filling:
         """Items, calls and money as a range. Raises AuthError where the key is missing, before anything is sent."""
         plan = seedbed.plan(self._looking(), None, scope)[0]
         if plan.items:
+            if plan.cost_high is None and (spend.budget is not None or self.project.settings.get("budget", "run")):
+                raise errors.PriceUnknown(
+                    f"The price of {plan.model} is unknown, so a cap cannot be kept.",
+                    hint=f'Give it in seedbed.toml: [prices."{plan.model}"] input = 0.4, output = 1.6'
+                    " (USD per million tokens), or leave out --budget.",
+                )
             self.project.target_for(plan.model)
             if upload and plan.model.startswith("offline/") and not (spend.allow_stand_in or self.project.demo):
                 raise errors.UsageError(

@@ -75,9 +75,7 @@ def parse_field(text: str) -> Field:
         raise errors.UsageError(f"the field {name!r} has no meaning", hint=_HINT)
     kind = (found["kind"] or "text").strip().lower()
     if kind not in _SCHEMAS:
-        raise errors.UsageError(
-            f"{name} ({kind}) is no type of a field", hint=f"{errors.nearest(kind, _SCHEMAS)}: {', '.join(_SCHEMAS)}"
-        )
+        raise errors.UsageError(f"{name} ({kind}) is no type of a field", hint=f"One of {', '.join(_SCHEMAS)}.")
     return Field(name, meaning, kind, _choices(name, kind, meaning))
 
 

@@ -1,0 +1,81 @@
+"""Verbs that recipes bring: ``import`` and ``demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seedbed.cli import options
+from seedbed.cli.render import SHOWN, document, out, safe
+
+if TYPE_CHECKING:
+    from seedbed.recipes.facts.importing import ImportReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command("demo")(demo)
+    imports = typer.Typer(
+        help="Bring records of an older system into a recipe's tables.", no_args_is_help=True, rich_markup_mode=None
+    )
+    imports.command("facts", cls=_verb())(import_facts)
+    app.add_typer(imports, name="import")
+
+
+def _verb() -> type:
+    from seedbed.cli import Verb
+
+    return Verb
+
+
+def import_facts(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="CSV or JSONL files of entries.")],
+    stats: Annotated[bool, typer.Option("--stats", help="Count the entries by topic afterwards.")] = False,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    place: options.Place = None,
+) -> int:
+    """Entries of the facts recipe from files; importing a file twice adds nothing."""
+    from seedbed.engine.project import new_id
+    from seedbed.recipes.facts import importing
+
+    project = options.project_at(place)
+    corpus = project.corpus()
+    try:
+        report = importing.import_facts(corpus, files, dry_run=dry_run, release=new_id("import"))
+        topics = importing.stats(corpus) if stats else None
+    finally:
+        corpus.close()
+    follow = "seedbed plan" if not dry_run else "the same command without --dry-run"
+    if json:
+        document("import", report, next_=[follow], stats=topics)
+    else:
+        out([*_lines(report, topics), f"Next:  {follow}"])
+    return 0
+
+
+def _lines(report: ImportReport, topics: dict[str, int] | None) -> list[str]:
+    verb = "would be " if report.dry_run else ""
+    lines = [
+        f"{report.read:,} rows read = {report.new:,} {verb}new + {report.already:,} already + {len(report.bad):,} bad"
+    ]
+    lines += [f"  {safe(bad)}" for bad in report.bad[:SHOWN]]
+    if len(report.bad) > SHOWN:
+        lines.append(f"  and {len(report.bad) - SHOWN:,} more")
+    lines += [f"  no topic {safe(name)!r}: {count:,} rows kept without one" for name, count in report.unmapped.items()]
+    for topic, count in (topics or {}).items():
+        lines.append(f"  {safe(topic or 'without a topic')}: {count:,}")
+    return lines
+
+
+def demo(
+    json: options.Json = False,
+) -> int:
+    """The whole way at once, with no key and no cost: a corpus grown by the stand-in."""
+    from importlib import import_module
+
+    report = import_module("seedbed.recipes.facts.demo").demo()
+    if json:
+        document("demo", report, next_=["seedbed init"])
+    return 0

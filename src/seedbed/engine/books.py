@@ -1,0 +1,130 @@
+"""The books: what was spent on what, what each run came to, and the releases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seedbed.engine.logs import page_facts
+from seedbed.engine.looking import Look, looking
+from seedbed.engine.project import Project, utc_text
+from seedbed.errors import UsageError, nearest
+from seedbed.ports.state import Release, RunRow, Spending
+from seedbed.records import Usage
+
+FIELDS = ("stage", "model", "served", "run", "day")
+NOTHING = Spending((), 0, 0, 0, 0, Usage())
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Money by one field. ``cap`` is the project's over all runs, None where it has none."""
+
+    by: str
+    rows: Sequence[Spending]
+    total: Spending
+    cap: int | None
+
+
+@dataclass(frozen=True)
+class ReleaseFacts:
+    release: Release
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run in the log. ``spent`` is None where a price is unknown."""
+
+    run: RunRow
+    calls: int
+    spent: int | None
+
+
+@dataclass(frozen=True)
+class Log:
+    """The newest runs, newest first. ``index`` is the month's page, "" where there is none yet."""
+
+    runs: Sequence[RunLine]
+    index: str
+
+
+def cost(project: Project, by: str = "stage") -> Cost:
+    """What was spent, from the till: each call once, those in doubt at what was reserved for them."""
+    if by not in FIELDS:
+        raise UsageError(f"money cannot be grouped by {by!r}", hint=nearest(by, FIELDS))
+    with looking(project) as look:
+        total = look.state.spending()
+        cap = project.settings.get("budget", "project")
+        rows = [row for row in look.state.spending([by]) if row.calls]
+        return Cost(by, rows, total[0] if total else NOTHING, None if cap is None else int(cap))
+
+
+# --------------------------------------------------------------------------------------- runs
+
+
+def run_page(project: Project, run: str | None = None) -> Mapping[str, Any] | None:
+    """What the page of a run says (the newest without a name); None where nothing was run yet (000.69).
+
+    A run that has ended is told as its page was written; one that is under way as it is now.
+    """
+    with looking(project) as look:
+        row = _run(look, run)
+        if row is None:
+            return None
+        written = _written(project, row)
+        if written is None:
+            written = page_facts(project, look.state, row, {})
+            if row.status == "running":
+                written["status"] = "running"
+        return {**written, "page": row.page or None}
+
+
+def _run(look: Look, name: str | None) -> RunRow | None:
+    if name is None:
+        newest = look.state.runs(limit=1)
+        return newest[0] if newest else None
+    row = look.state.run(name)
+    if row is None:
+        known = [each.id for each in look.state.runs(limit=50)]
+        raise UsageError(f"there is no run {name}", hint=nearest(name, known[:5]))
+    return row
+
+
+def _written(project: Project, row: RunRow) -> dict[str, Any] | None:
+    if not row.page or row.status == "running":
+        return None
+    try:
+        facts = json.loads((project.root / row.page).with_suffix(".json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) and facts.get("run") == row.id else None
+
+
+def log(project: Project, limit: int = 20) -> Log:
+    """The newest runs with calls and money (000.67)."""
+    with looking(project) as look:
+        rows = look.state.runs(limit=limit)
+        money = {row.group[0]: row for row in look.state.spending(["run"])} if rows else {}
+        lines = [_line(row, money.get(row.id, NOTHING)) for row in rows]
+        index = ""
+        if rows:
+            path = project.root / "logs" / utc_text(rows[0].started)[:7] / "index.md"
+            index = str(path.relative_to(project.root)) if path.exists() else ""
+        return Log(lines, index)
+
+
+def _line(row: RunRow, money: Spending) -> RunLine:
+    return RunLine(row, money.calls, None if money.unknown else money.nano)
+
+
+# ----------------------------------------------------------------------------------- releases
+
+
+def releases(project: Project) -> list[ReleaseFacts]:
+    """Each release with what it did, oldest first."""
+    with looking(project) as look:
+        counts = look.state.release_counts()
+        return [ReleaseFacts(release, counts.get(release.id, {})) for release in look.state.releases()]

@@ -1,0 +1,92 @@
+"""What a person named with ``--where`` and ``--ids``, held against the records before anything is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from seedbed import conditions
+from seedbed.engine.binding import BoundStage
+from seedbed.engine.project import Project
+from seedbed.engine.rounds import Derivation, Scope
+from seedbed.errors import EmptySelection, UsageError
+from seedbed.ports.corpus import Corpus
+from seedbed.ports.state import State
+from seedbed.records import OUTCOME_STATES, key_text, key_values
+from seedbed.stage import Gathers
+
+SHOWN = 3
+
+
+def selected(project: Project, target: str | None, scope: Scope, *, allow_empty: bool = False) -> Scope:
+    """The scope with its keys as the table types them. Raises EmptySelection where no row matches at all.
+
+    Rows that match and are done already are no empty selection: nothing is left to do then.
+    """
+    if not scope.where and scope.ids is None:
+        return scope
+    stages = project.stages(target)
+    if len(stages) != 1:
+        raise UsageError(
+            "--where and --ids speak of one table, so they need one stage.",
+            hint=f"Name it: {', '.join(stage.name for stage in stages)}",
+        )
+    state = project.remembered()
+    corpus = project.corpus()
+    try:
+        stage = project.bound(stages[0], corpus, state)
+        if scope.ids is not None:
+            scope = replace(scope, ids=_known_keys(stage, corpus, scope.ids, allow_empty))
+        if scope.where and not allow_empty:
+            _require_rows(stage, corpus, state, scope)
+        return scope
+    finally:
+        corpus.close()
+        state.close()
+
+
+def _known_keys(stage: BoundStage, corpus: Corpus, ids: tuple[str, ...], allow_empty: bool) -> tuple[str, ...]:
+    """Keys as the table holds them: 7 names the row '7' of a text column. Raises EmptySelection for strangers."""
+    if isinstance(stage.stage.relation, Gathers):
+        return ids
+    found: list[str] = []
+    for start in range(0, len(ids), 1000):
+        chunk = [_typed(stage, key) for key in ids[start : start + 1000]]
+        rows = corpus.fetch(stage.source.name, stage.key, chunk)
+        found.extend(key_text([row[name] for name in stage.key]) for row in rows)
+    if not found and not allow_empty:
+        raise EmptySelection(
+            f"--ids names no row of {stage.source.name}.",
+            why=f"for example {', '.join(ids[:SHOWN])}; the key is {', '.join(stage.key)}",
+            hint="If that is fine, add --allow-empty.",
+        )
+    return tuple(found)
+
+
+def _typed(stage: BoundStage, key: str) -> tuple[object, ...]:
+    values = key_values(key)
+    if len(values) != len(stage.key):
+        raise UsageError(
+            f"{key} is no key of {stage.source.name}",
+            hint=f"Its key is {', '.join(stage.key)}: a JSON array of {len(stage.key)} values.",
+        )
+    types = [stage.types.get(name) for name in stage.key]
+    return tuple(
+        str(value) if logical == "text" and not isinstance(value, str) else value
+        for value, logical in zip(values, types, strict=True)
+    )
+
+
+def _require_rows(stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> None:
+    condition = scope.condition()
+    total = corpus.count(stage.source.name, stage.stage.source.condition())
+    if any(name.startswith(conditions.OUTCOME_PREFIX) for name in conditions.columns(condition)):
+        every = Scope(where=scope.where, states=OUTCOME_STATES)
+        matched = any(found.items for found in Derivation(corpus, state, stage, every).pages())
+    else:
+        both = conditions.conjunction(stage.stage.source.condition(), condition)
+        matched = corpus.count(stage.source.name, both) > 0
+    if not matched:
+        raise EmptySelection(
+            f'--where "{scope.where}" matches 0 of {total:,} rows of {stage.source.name}.',
+            hint="If that is fine, add --allow-empty.",
+        )
