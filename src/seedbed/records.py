@@ -77,7 +77,10 @@ def key_text(values: Sequence[Any]) -> str:
             out.append(str(value))
         else:
             raise SourceError(f"a key value has type {type(value).__name__}, which has no stable text")
-    return json.dumps(out, ensure_ascii=False, separators=(",", ":"))
+    return _key_json(out)
+
+
+_key_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def key_values(key: str) -> tuple[Any, ...]:

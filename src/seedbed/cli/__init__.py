@@ -37,14 +37,18 @@ class Verbs(TyperGroup):
         grouped = {name for names in GROUPS.values() for name in names}
         rest = tuple(name for name in self.commands if name not in grouped)
         for title, names in {**GROUPS, "Others": rest}.items():
-            rows = [(name, self.commands[name].get_short_help_str(80)) for name in names if name in self.commands]
+            rows = [(name, _first_sentence(self.commands[name].help)) for name in names if name in self.commands]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows, col_max=12)
 
 
 class Verb(TyperCommand):
-    """Options under the heads that they belong to."""
+    """Options under the heads that they belong to, names without their types."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        arguments = [p for p in self.get_params(ctx) if p.param_type_name == "argument"]
+        return ["[OPTIONS]", *(str(p.metavar or p.name) for p in arguments)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         heads: dict[str, list[tuple[str, str]]] = {}
@@ -53,10 +57,16 @@ class Verb(TyperCommand):
             if record is not None:
                 head = getattr(param, "rich_help_panel", None)
                 kind = "Arguments" if param.param_type_name == "argument" else "Options"
-                heads.setdefault(head or kind, []).append(record)
+                name = str(param.metavar or param.name) if kind == "Arguments" else record[0]
+                heads.setdefault(head or kind, []).append((name, record[1]))
         for head, rows in heads.items():
             with formatter.section(head):
                 formatter.write_dl(rows, col_max=34)
+
+
+def _first_sentence(text: str | None) -> str:
+    """What a verb does, in one line."""
+    return " ".join((text or "").split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
 
 
 class App(typer.Typer):
@@ -77,7 +87,7 @@ def build() -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_root)
     for name in MODULES:
@@ -148,7 +158,8 @@ def _misused(error: Any, argv: Sequence[str]) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "seedbed"
     words = error.format_message()
-    if not words:  # the help that is shown where nothing was asked
+    if type(error).__name__ == "NoArgsIsHelpError":  # nothing was asked: the message is the help
+        _to_stderr(f"{words}\n")
         return 2
     return _failed(UsageError(words, hint=f"See: {path} --help"), argv)
 

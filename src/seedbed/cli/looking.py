@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
     """Add the looking verbs to an app."""
     for function in (status, watch, audit, plan, records, bad, cost, report, logs, config):
         app.command(rich_help_panel=PANEL)(function)
-    receipts = typer.Typer(help="What was bought: check it, carry it, take it in.", no_args_is_help=True)
+    receipts = type(app)(
+        help="What was bought: check it, carry it, take it in.", no_args_is_help=True, rich_markup_mode=None
+    )
     receipts.command("verify")(receipts_verify)
     receipts.command("export")(receipts_export)
     receipts.command("import")(receipts_import)

@@ -136,6 +136,17 @@ def paused_lines(error: SeedbedError) -> list[str]:
     return [f"{head}{safe(error.what)}", *(f"  {safe(text)}" for text in (error.why, error.hint) if text)]
 
 
+def after_error(error: SeedbedError) -> str:
+    """What to do after a run that ended early."""
+    from seedbed.errors import BudgetReached, Pause, Stopped
+
+    if isinstance(error, BudgetReached):
+        return "the same command with a higher --budget goes on; nothing received is paid again"
+    if isinstance(error, Pause | Stopped):
+        return "the same command goes on; nothing received is paid again"
+    return "mend what is said above, then the same command"
+
+
 # ------------------------------------------------------------------------------------------ reports
 
 

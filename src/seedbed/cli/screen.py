@@ -51,6 +51,7 @@ class Pace:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.reasons: Counter[str] = Counter()
+        self.states: Counter[str] = Counter()
         self.notice = ""
         self._settled: deque[tuple[float, int]] = deque()
         self._count = 0
@@ -64,6 +65,7 @@ class Pace:
                 self._count = 0
                 self._began = time.monotonic()
                 self.reasons.clear()
+                self.states.clear()
             elif isinstance(event, ItemsSettled):
                 now = time.monotonic()
                 self._count += len(event.outcomes)
@@ -71,6 +73,7 @@ class Pace:
                 while self._settled[0][0] < now - WINDOW:
                     self._settled.popleft()
                 for outcome in event.outcomes:
+                    self.states[outcome.state] += 1
                     if outcome.state != "accepted":
                         code = next((f.code for f in outcome.findings if f.severity == "error"), outcome.state)
                         self.reasons[code] += 1
@@ -95,7 +98,7 @@ class Pace:
         left = max(0, meter.items - meter.settled)
         return {
             "settled": f"{meter.settled:,} / {meter.items:,}",
-            "states": "   ".join(f"{state} {count:,}" for state, count in meter.states.items()),
+            "states": "   ".join(f"{state} {count:,}" for state, count in list(self.states.items())),
             "rate": f"{rate:,.1f} a s" if rate >= 1 else f"{rate * 60:,.1f} a min",
             "eta": duration(left / rate) if rate and left else "",
             "spent": "unknown" if meter.price_unknown else usd(meter.spent),
@@ -172,7 +175,7 @@ class _Plain:
             self._percent = percent
             self._last = time.monotonic()
         meter, shown = self.pace.project.meter, self.pace.figures()
-        states = " ".join(f"{state.replace(' ', '_')}={count}" for state, count in meter.states.items())
+        states = " ".join(f"{state.replace(' ', '_')}={count}" for state, count in list(self.pace.states.items()))
         words = [_clock(), meter.stage, f"{percent:.0f}%", f"settled={meter.settled}/{meter.items}", states]
         words += [f"spent={shown['spent']}", f"rate={shown['rate'].replace(' a ', '/')}"]
         if shown["eta"]:

@@ -130,20 +130,21 @@ class Session:
 
     async def _buy(self, name: str, attempt: int, request: Request) -> Bought:
         call = call_id(self.round, [self.item.key], name, attempt)
+        digest = request.digest()
         doubts = 0
         for purchase in self.replay.get(call, ()):
-            if purchase.intent.request_digest != request.digest():
+            if purchase.intent.request_digest != digest:
                 self._diverge(name, purchase)
                 continue
             if purchase.receipt is not None:
-                order = self._order(call, name, attempt, request, doubts)
+                order = self._order(call, name, attempt, request, digest, doubts)
                 bought = Bought(order, ((purchase.intent, purchase.ending),), receipt=purchase.receipt)
                 self.bought.append(bought)
                 return bought
             if purchase.ending is None or purchase.ending.kind == "doubt":
                 doubts += 1
         waiter: Future[Bought] = Future()
-        order = self._order(call, name, attempt, request, doubts, waiter)
+        order = self._order(call, name, attempt, request, digest, doubts, waiter)
         self.intake.offer([order])
         bought = await self._answer(waiter)
         self.bought.append(bought)
@@ -169,10 +170,13 @@ class Session:
         name: str,
         attempt: int,
         request: Request,
+        digest: str,
         doubts: int,
         waiter: Future[Bought] | None = None,
     ) -> Order:
-        return Order(self.stage, self.round, name, attempt, (self.item,), request, call, doubts, (self.spent,), waiter)
+        return Order(
+            self.stage, self.round, name, attempt, (self.item,), request, digest, call, doubts, (self.spent,), waiter
+        )
 
     def _read(self, bought: Bought, receipt: Receipt, reader: ShapeReader | None) -> tuple[Any, tuple[Finding, ...]]:
         intent = bought.intent

@@ -225,7 +225,7 @@ class Buyer:
             items=order.items,
             recipe=order.stage.recipe,
             request=order.request,
-            request_digest=order.request.digest(),
+            request_digest=order.digest,
             model=target.name,
             account=target.account,
             reserved=worst,

@@ -106,7 +106,8 @@ def _read_all(
         for purchase in sorted(received, key=lambda p: (p.intent.attempt, p.writer, p.number)):
             intent = purchase.intent
             order = again.pop(intent.call, None)
-            order = replace(order, request=intent.request) if order else _order(stage, purchase)
+            bought = _order(stage, purchase)
+            order = replace(bought, spent=order.spent) if order else bought
             reader.flow.enter(len(order.items))
             reader.settle([Bought(order, ((intent, purchase.ending),), receipt=purchase.receipt)])
             left.read += 1
@@ -147,6 +148,7 @@ def _order(stage: BoundStage, purchase: Purchase, *, doubts: int = 0) -> Order:
         attempt=intent.attempt,
         items=intent.items,
         request=intent.request,
+        digest=intent.request_digest,
         call=intent.call,
         doubts=doubts,
         spent=tuple(Spent() for _ in intent.items),

@@ -52,6 +52,7 @@ class Order:
     attempt: int
     items: tuple[Item, ...]
     request: Request
+    digest: str
     call: str
     doubts: int = 0
     spent: tuple[Spent, ...] = ()
@@ -70,13 +71,15 @@ def order_for(
     spent: tuple[Spent, ...] = (),
 ) -> Order:
     """The order of a stage with a prompt, for one item or a group."""
+    request = stage.request(items, attempt, feedback, room)
     return Order(
         stage=stage,
         round=round_id,
         name=ANSWER,
         attempt=attempt,
         items=tuple(items),
-        request=stage.request(items, attempt, feedback, room),
+        request=request,
+        digest=request.digest(),
         call=call_id(round_id, [item.key for item in items], ANSWER, attempt),
         doubts=doubts,
         spent=spent or tuple(Spent() for _ in items),

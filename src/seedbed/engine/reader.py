@@ -26,6 +26,8 @@ from seedbed.records import NO_USAGE, Finding, Item, Outcome, OutcomeState, Repl
 from seedbed.stage import Fills
 
 BATCH = 400
+GATHER = 0.01
+"""Seconds that answers are gathered before they are settled together."""
 UNFINISHED = {"length", "empty", "no_answer"}
 """Reasons that end in *failed* rather than *rejected*: there was no complete answer."""
 
@@ -182,40 +184,49 @@ class Reader:
         self.freed = freed
         self.capacity = capacity
         self._waiting: deque[Bought | Settled] = deque()
-        self._arrived = threading.Condition()
-        self._closed = False
+        self._arrived = threading.Event()
+        self._closed = threading.Event()
 
     # called from the loops
 
     def deliver(self, result: Bought | Settled) -> None:
-        with self._arrived:
-            self._waiting.append(result)
-            self._arrived.notify()
+        self._waiting.append(result)
+        if not self._arrived.is_set():
+            self._arrived.set()
 
     def has_room(self) -> bool:
         return len(self._waiting) < self.capacity
 
     def close(self) -> None:
-        with self._arrived:
-            self._closed = True
-            self._arrived.notify()
+        self._closed.set()
+        self._arrived.set()
 
     # the thread
 
     def work(self) -> None:
         """Until closed and empty. An error stops the run; what is waiting then stays as receipts."""
-        while True:
-            with self._arrived:
-                self._arrived.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
-                    return
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
+        while self._next():
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
             try:
                 self.settle(batch)
             except BaseException as error:
                 self.flow.stop(error)
                 self.freed()
                 return
+
+    def _next(self) -> bool:
+        """Wait for work, then a moment for more of it: a commit for each answer would cost more than all else.
+
+        Nothing is at stake in that moment, since receipts are durable before they come here.
+        """
+        while not self._waiting:
+            if self._closed.is_set():
+                return False
+            self._arrived.wait()
+            self._arrived.clear()
+        if len(self._waiting) < BATCH:
+            self._closed.wait(GATHER)
+        return True
 
     def settle(self, batch: Sequence[Bought | Settled]) -> None:
         """Read a batch, commit its outcomes and money, then ask again what needs it."""

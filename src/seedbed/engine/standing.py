@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seedbed.engine.leftovers import unsettled
@@ -24,7 +25,7 @@ from seedbed.engine.looking import Look, looking
 from seedbed.engine.project import Project, now_ms, utc_text
 from seedbed.engine.reports import StageStatus, StatusReport
 from seedbed.engine.rounds import Derivation, Scope
-from seedbed.errors import AuthError, ConfigError
+from seedbed.errors import AuthError, ConfigError, Pause
 from seedbed.ports.state import RunRow, Spending, Tally
 from seedbed.records import Request, canonical_json, digest, usd
 from seedbed.stage import Stage
@@ -45,28 +46,46 @@ def status(project: Project, target: str | None = None) -> StatusReport:
     """How a stage, or each stage of the project, stands at this moment (000.22)."""
     with looking(project) as look:
         stages = project.stages(target)
-        standing, money = look.state.standing(), look.state.money()
-        each = [_stage(look, stage, standing.get(stage.name, Tally()), money.get(stage.name)) for stage in stages]
-        running = _running(look)
-        newest = look.state.runs(limit=1)
-        cap = project.settings.get("budget", "project")
-        report = StatusReport(
-            project=project.name,
-            at=utc_text(),
-            stages=each,
-            spent=sum(spending.nano for spending in money.values()),
-            doubtful=sum(spending.doubtful for spending in money.values()),
-            unknown_prices=sum(spending.unknown for spending in money.values()),
-            cap=None if cap is None else int(cap),
-            corrupt=len(_corrupt(look, stages)),
-            running=running,
-            eta_seconds=_eta(look, each),
-            needs=(),
-            next=(),
-            last=_run(newest[0]) if newest else None,
-        )
-        needs = tuple(_needs(project, stages, standing, report))
-        return replace(report, needs=needs, next=tuple(_next(report, target)))
+        counts: dict[str, Counted] = {}
+        with look.state.snapshot():
+            standing, money = look.state.standing(), look.state.money()
+            for stage in stages:
+                counts[stage.name] = count_missing(look, stage, standing.get(stage.name, Tally()).settled)
+            report = _report(look, target, counts, standing, money)
+        _remember(look, counts)
+        return report
+
+
+def _report(
+    look: Look,
+    target: str | None,
+    counts: Mapping[str, Counted],
+    standing: Mapping[str, Tally],
+    money: Mapping[str, Spending],
+) -> StatusReport:
+    stages = look.project.stages(target)
+    each = [
+        _stage(stage, counts[stage.name], standing.get(stage.name, Tally()), money.get(stage.name)) for stage in stages
+    ]
+    newest = look.state.runs(limit=1)
+    cap = look.project.settings.get("budget", "project")
+    report = StatusReport(
+        project=look.project.name,
+        at=utc_text(),
+        stages=each,
+        spent=sum(spending.nano for spending in money.values()),
+        doubtful=sum(spending.doubtful for spending in money.values()),
+        unknown_prices=sum(spending.unknown for spending in money.values()),
+        cap=None if cap is None else int(cap),
+        corrupt=len(_corrupt(look, stages)),
+        running=_running(look),
+        eta_seconds=_eta(look, each),
+        needs=(),
+        next=(),
+        last=_run(newest[0]) if newest else None,
+    )
+    needs = tuple(_needs(look.project, stages, standing, report))
+    return replace(report, needs=needs, next=tuple(_next(report, target)))
 
 
 def watch(
@@ -85,37 +104,56 @@ def watch(
 # ---------------------------------------------------------------------------------------- a stage
 
 
-def _stage(look: Look, stage: Stage, tally: Tally, money: Spending | None) -> StageStatus:
-    missing, again = missing_items(look, stage, tally.settled)
-    done = tally.settled - again
+@dataclass(frozen=True)
+class Counted:
+    """``again`` of the missing items are settled, and to be done again since their inputs changed.
+
+    ``mark`` says what the count holds for; empty where that is not known, or the count was remembered.
+    """
+
+    missing: int
+    again: int = 0
+    mark: str = ""
+
+
+def _stage(stage: Stage, counted: Counted, tally: Tally, money: Spending | None) -> StageStatus:
+    done = tally.settled - counted.again
     return StageStatus(
         stage=stage.name,
-        total=done + missing,
+        total=done + counted.missing,
         done=done,
-        missing=missing,
+        missing=counted.missing,
         states=dict(tally.states),
         waiting_upload=tally.uploaded.get("waiting", 0),
         spent=0 if money is None else None if money.unknown else money.nano,
     )
 
 
-def missing_items(look: Look, stage: Stage, settled: int) -> tuple[int, int]:
-    """(missing items, those of them that are settled and to be done again, since their inputs changed)."""
+def count_missing(look: Look, stage: Stage, settled: int) -> Counted:
+    """The missing items of a stage, of which ``settled`` items are settled."""
     bound = look.bound(stage)
     redo = stage.on_change == "redo"
-    mark = _mark(look, stage, settled)
-    if mark and not redo:
+    mark = "" if redo else _mark(look, stage, settled)
+    if mark:
         known = look.state.note(f"missing.{stage.name}")
         if known and known["mark"] == mark:
-            return int(known["missing"]), 0
+            return Counted(int(known["missing"]))
     missing = again = 0
     for found in Derivation(look.corpus, look.state, bound, Scope(), bare=True).pages():
         missing += len(found.items)
         if redo:
             again += len(look.state.settled(stage.name, [item.key for item in found.items]))
-    if mark and not redo and look.project.started and mark == _mark(look, stage, settled):
-        look.state.note(f"missing.{stage.name}", {"mark": mark, "missing": missing})
-    return missing, again
+    still = mark and mark == _mark(look, stage, settled)
+    return Counted(missing, again, mark if still else "")
+
+
+def _remember(look: Look, counts: Mapping[str, Counted]) -> None:
+    """Keep counts for the next look; a state that is busy keeps none."""
+    if look.project.started:
+        with suppress(Pause):
+            for name, counted in counts.items():
+                if counted.mark:
+                    look.state.note(f"missing.{name}", {"mark": counted.mark, "missing": counted.missing})
 
 
 def _mark(look: Look, stage: Stage, settled: int) -> str:

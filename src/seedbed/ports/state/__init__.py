@@ -6,6 +6,7 @@ Each thread opens its own :class:`State`; every method is one transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -253,6 +254,10 @@ class State(Protocol):
 
     def note(self, name: str, value: Any = None) -> Any:
         """Store (with ``value``) or read a small named JSON value."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """All that is read within shows one moment, whatever others write. Nothing may be written within."""
         ...
 
     def close(self) -> None: ...

@@ -92,6 +92,15 @@ class SqliteState:
         self._db.close()
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        self._db.execute("begin")
+        try:
+            yield
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+
+    @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         try:
             self._db.execute("begin immediate")

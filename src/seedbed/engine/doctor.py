@@ -1,0 +1,157 @@
+"""What a helper would ask first: versions, project, records, keys by name, prices, locks, disk. Sends nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from seedbed.engine.project import Project, find_root, open_project
+from seedbed.engine.settings import FILE
+from seedbed.errors import SeedbedError
+from seedbed.ports.models.registry import provider
+
+Mark = Literal["ok", "note", "bad"]
+LOW_DISK = 500 * 1024 * 1024
+LIBRARIES = ("aiohttp", "jiter", "jsonschema-rs", "genai-prices", "sqlalchemy", "orjson")
+TIERS = ("default", "mid", "high")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that was looked at. ``bad`` is broken; a ``note`` is worth knowing."""
+
+    name: str
+    mark: Mark
+    value: str
+    exit_code: int = 0
+
+
+@dataclass(frozen=True)
+class Examination:
+    facts: tuple[Fact, ...]
+    next: str
+
+    @property
+    def exit_code(self) -> int:
+        """0 unless something is broken: the code of the first error found."""
+        return next((fact.exit_code for fact in self.facts if fact.mark == "bad"), 0)
+
+
+def examine(place: Path | None = None) -> Examination:
+    """Everything that can be seen from here. A broken project is a fact, not an error."""
+    facts = list(_machine())
+    project, found = _project(place)
+    facts.append(found)
+    if project is not None:
+        facts.extend(_of_project(project))
+    facts.append(_disk(project.root if project is not None else Path.cwd()))
+    broken = any(fact.mark == "bad" for fact in facts)
+    if broken:
+        return Examination(tuple(facts), "mend what is marked bad, then seedbed doctor")
+    return Examination(tuple(facts), "seedbed plan" if project is not None else "seedbed init")
+
+
+def _machine() -> Iterator[Fact]:
+    yield Fact("seedbed", "ok", _version("seedbed"))
+    mark: Mark = "ok" if sys.version_info >= (3, 11) else "bad"
+    yield Fact("python", mark, f"{platform.python_version()} on {platform.system()} {platform.machine()}", 2)
+    libraries = ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
+    yield Fact("libraries", "ok", f"{libraries}, SQLite {sqlite3.sqlite_version}")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _project(place: Path | None) -> tuple[Project | None, Fact]:
+    start = Path(place or os.environ.get("SEEDBED_PROJECT") or ".").resolve()
+    if place is None and find_root(start) is None:
+        return None, Fact("project", "note", f"there is no {FILE} in {start} or above it; fill needs none")
+    try:
+        project = open_project(place)
+    except SeedbedError as error:
+        return None, Fact("project", "bad", _words(error), error.exit_code)
+    stages = ", ".join(stage.name for stage in project.pipeline.stages)
+    return project, Fact("project", "ok", f"{project.root / FILE}: {stages}")
+
+
+def _of_project(project: Project) -> Iterator[Fact]:
+    yield _corpus(project)
+    yield from _models(project)
+    yield from _kept(project)
+
+
+def _corpus(project: Project) -> Fact:
+    try:
+        corpus = project.corpus()
+    except SeedbedError as error:
+        return Fact("records", "bad", _words(error), error.exit_code)
+    try:
+        tables = [name for name in corpus.tables() if not name.startswith("_seedbed")]
+    finally:
+        corpus.close()
+    return Fact("records", "ok", f"{project.corpus_place()}: {', '.join(tables) or 'no table yet'}")
+
+
+def _models(project: Project) -> Iterator[Fact]:
+    used = {stage.tier for stage in project.pipeline.stages if stage.calls_model and not stage.model}
+    for tier in TIERS:
+        try:
+            model = project.model_of_tier(tier)
+            known = provider(model.partition("/")[0])
+        except SeedbedError as error:
+            yield Fact(f"tier {tier}", "bad", _words(error), error.exit_code)
+            continue
+        price = project.prices.row(model)
+        cost = "price unknown" if price is None else f"price known ({price['source']})"
+        name = _key_name(project, model, known.key)
+        found = project.secrets.find(name) if name else None
+        key = "no key needed" if not name else f"{name} from {found[1]}" if found else f"{name} is not set"
+        needed = tier == "default" or tier in used
+        mark: Mark = "note" if needed and (price is None or (name and not found)) else "ok"
+        yield Fact(f"tier {tier}", mark, f"{model}: {cost}, {key}")
+
+
+def _key_name(project: Project, model: str, default: str) -> str:
+    said = project.settings.table("providers").get(model.partition("/")[0], {}).get("key", default)
+    return str(said).removeprefix("$") if str(said).startswith("$") or said == default else ""
+
+
+def _kept(project: Project) -> Iterator[Fact]:
+    if not project.started:
+        yield Fact("receipts", "ok", "nothing was bought here yet")
+        return
+    try:
+        store = project.receipts()
+        summary = store.summary()
+        yield Fact(
+            "receipts", "ok", f"{summary.receipts:,} in {summary.files} files, {store.size_bytes() / 1e6:,.1f} MB"
+        )
+    except SeedbedError as error:
+        yield Fact("receipts", "bad", _words(error), error.exit_code)
+    held = project.locks().held()
+    words = "; ".join(f"{lock['lock']} by pid {lock.get('pid', '?')} ({lock.get('command', '?')})" for lock in held)
+    yield Fact("locks", "note" if held else "ok", words or "none held")
+
+
+def _disk(folder: Path) -> Fact:
+    free = 0
+    with suppress(OSError):
+        free = shutil.disk_usage(folder).free
+    return Fact("disk", "note" if free < LOW_DISK else "ok", f"{free / 1e9:,.1f} GB free at {folder}")
+
+
+def _words(error: SeedbedError) -> str:
+    return " ".join(part for part in (error.what, error.hint) if part)

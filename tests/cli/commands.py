@@ -1,0 +1,92 @@
+"""Commands as a person types them: in a process of their own, or in this one where that is enough."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedbed.cli import run
+
+SUMMARY, TOPIC = "summary: one sentence", "topic: one of algebra, geometry"
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, Any]:
+        found = json.loads(self.out)
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def told(self) -> list[str]:
+        """The lines of an error, short and without a traceback."""
+        assert "Traceback" not in self.err
+        return self.err.splitlines()
+
+
+def in_process(capsys: pytest.CaptureFixture[str], *words: object) -> Ended:
+    capsys.readouterr()
+    code = run([str(word) for word in words])
+    captured = capsys.readouterr()
+    return Ended(code, captured.out, captured.err)
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI", "SEEDBED"))}
+    return {**kept, **more}
+
+
+def start(folder: Path, *words: object, **more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "seedbed", *map(str, words)],
+        cwd=folder,
+        env=environment(**more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def in_shell(folder: Path, *words: object, **more: str) -> Ended:
+    process = start(folder, *words, **more)
+    out, err = process.communicate(timeout=120)
+    return Ended(process.returncode, out, err)
+
+
+def until(condition: Callable[[], bool], patience: float = 30.0) -> None:
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        threading.Event().wait(0.01)
+
+
+def questions(path: Path, count: int, first: int = 1) -> Path:
+    """A CSV of questions, or more rows at its end."""
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(["id", "question"])
+        writer.writerows([n, f"What is Q{n}Z, or so?"] for n in range(first, first + count))
+    return path
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
