@@ -55,7 +55,10 @@ RECIPE_BODY = {
     "relation": "fills",
 }
 
-text = st.text(st.characters(exclude_categories=("Cs",)))
+NAIVE = datetime(2026, 11, 20, 8, 30, tzinfo=UTC).replace(tzinfo=None)
+"""A time without a zone, as most databases hold it."""
+
+text = st.text(st.characters(exclude_categories=["Cs"]))
 finite = st.floats(allow_nan=False, allow_infinity=False)
 key_value = text | st.integers(-(10**30), 10**30) | st.booleans() | finite
 scalar = st.none() | st.booleans() | st.integers() | finite | text
@@ -107,18 +110,18 @@ def test_key_texts_are_what_they_were(values: list[Any], expected: str) -> None:
 @pytest.mark.parametrize(
     ("inputs", "types", "expected"),
     [
-        ({}, {}, "@@"),
-        ({"text": "What is H2O?"}, {}, "@@"),
-        ({"text": NAME}, {"text": "text"}, "@@"),
-        ({"n": 1}, {"n": "int"}, "@@"),
-        ({"n": Decimal("0.25")}, {"n": "number"}, "@@"),
-        ({"b": True}, {"b": "bool"}, "@@"),
-        ({"d": "2026-11-20"}, {"d": "date"}, "@@"),
-        ({"t": datetime(2026, 11, 20, 8, 30, tzinfo=UTC)}, {"t": "datetime"}, "@@"),
-        ({"j": '{"b": 1, "a": [true, null]}'}, {"j": "json"}, "@@"),
-        ({"x": b"\x00\xff"}, {}, "@@"),
-        ({"none": None}, {}, "@@"),
-        ({"b": 2, "a": "one", "c": None}, {"b": "int"}, "@@"),
+        ({}, {}, "4a9e6f9b8d43f6ad008f8c291929dee2"),
+        ({"text": "What is H2O?"}, {}, "41b2519e5657d26fec51246d21130219"),
+        ({"text": NAME}, {"text": "text"}, "7d307e8631eb98772a385eb9703b0535"),
+        ({"n": 1}, {"n": "int"}, "491d8a29d154b131a927637d7f9b380d"),
+        ({"n": Decimal("0.25")}, {"n": "number"}, "0173a89e8aadc1c14fc0a0d4ee727b2d"),
+        ({"b": True}, {"b": "bool"}, "51c766712f1141153047a65e47439807"),
+        ({"d": "2026-11-20"}, {"d": "date"}, "abb3cee5e825fdd193436d1acc01eb61"),
+        ({"t": datetime(2026, 11, 20, 8, 30, tzinfo=UTC)}, {"t": "datetime"}, "a2a668cf3ff1a9efc3201790718ae68d"),
+        ({"j": '{"b": 1, "a": [true, null]}'}, {"j": "json"}, "3dac06d9a71242abc7d061adf8bb4b4d"),
+        ({"x": b"\x00\xff"}, {}, "b32a7ee9c1ba4d4df90af0581b3414e7"),
+        ({"none": None}, {}, "65dd30f40984b93d6753a9d04aa2034e"),
+        ({"b": 2, "a": "one", "c": None}, {"b": "int"}, "662fe42cb0150ef11047ae749f6510ba"),
     ],
 )
 def test_fingerprints_are_what_they_were(inputs: dict[str, Any], types: dict[str, LogicalType], expected: str) -> None:
@@ -128,9 +131,9 @@ def test_fingerprints_are_what_they_were(inputs: dict[str, Any], types: dict[str
 @pytest.mark.parametrize(
     ("round_id", "keys", "name", "attempt", "expected"),
     [
-        ("round-1", ['["a"]'], "ask", 1, "@@"),
-        ("round-1", ["[1]", "[2]", "[10]"], "ask", 2, "@@"),
-        ("round-20261120T083000-3f9a2c", [f'["{NAME}"]'], "verdict", 3, "@@"),
+        ("round-1", ['["a"]'], "ask", 1, "335d6fae174cada0e96538f3dc5fce96"),
+        ("round-1", ["[1]", "[2]", "[10]"], "ask", 2, "521b2cfa9552326c006809640cca73c2"),
+        ("round-20261120T083000-3f9a2c", [f'["{NAME}"]'], "verdict", 3, "382a6ee1b8b13f2d543580789bd7f945"),
     ],
 )
 def test_call_ids_are_what_they_were(round_id: str, keys: list[str], name: str, attempt: int, expected: str) -> None:
@@ -140,9 +143,9 @@ def test_call_ids_are_what_they_were(round_id: str, keys: list[str], name: str, 
 @pytest.mark.parametrize(
     ("natural", "ordinal", "content", "expected"),
     [
-        (("chemistry", NAME), 0, {}, "@@"),
-        (("chemistry", None, 3), 4, {"left": "out"}, "@@"),
-        (None, 2, {"title": "Water", "n": 1}, "@@"),
+        (("chemistry", NAME), 0, {}, "43ffa9ee89a713776e15a18b6f008b69"),
+        (("chemistry", None, 3), 4, {"left": "out"}, "9655a49bf8b96b49864c0f1d436e27cb"),
+        (None, 2, {"title": "Water", "n": 1}, "2b61b6b2a5cee7741171a26c6d51ecc8"),
     ],
 )
 def test_row_ids_are_what_they_were(
@@ -154,9 +157,9 @@ def test_row_ids_are_what_they_were(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({}, "@@"),
-        ({"model": "openai/gpt-5-mini"}, "@@"),
-        ({"shape": None, "parameters": {}}, "@@"),
+        ({}, "d8f0c10a264fdfbec602db058dec8d54"),
+        ({"model": "openai/gpt-5-mini"}, "3b98995e56e5be7f25191ab40d872d61"),
+        ({"shape": None, "parameters": {}}, "913377b8a484419025e15af6cef42100"),
     ],
 )
 def test_request_digests_are_what_they_were(change: dict[str, Any], expected: str) -> None:
@@ -164,13 +167,13 @@ def test_request_digests_are_what_they_were(change: dict[str, Any], expected: st
 
 
 def test_the_hash_of_a_recipe_is_what_it_was() -> None:
-    assert digest("recipe", canonical_json(RECIPE_BODY)) == "@@"
+    assert digest("recipe", canonical_json(RECIPE_BODY)) == "d4833025a95084cb14dbf5c587187aa9"
 
 
 def test_keys_lie_in_the_parts_that_they_lay_in() -> None:
     keys = [key_text([n]) for n in range(10)] + [key_text([f"act-{n}"]) for n in range(10)]
     held = [next(index for index in (1, 2, 3) if Part(index, 3).holds(key)) for key in keys]
-    assert held == ["@@"]
+    assert held == [1, 2, 1, 3, 1, 1, 1, 2, 3, 2, 1, 3, 3, 3, 1, 1, 2, 2, 1, 3]  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------- the digest
@@ -271,8 +274,9 @@ EQUAL: list[tuple[LogicalType, list[Any]]] = [
     ("number", [0.5, "0.5", "0.50", "5e-1", Decimal("0.5"), " 0.5 "]),
     ("number", [100, 1e2, "100", "1e2", "100.", Decimal("1E+2")]),
     ("number", ["1e500", "10e499", "1.0e500", Decimal("1E+500")]),
-    ("date", [date(2026, 11, 20), "2026-11-20", " 2026-11-20 ", "20261120", datetime(2026, 11, 20), "2026-11-20 00:00:00"]),
-    ("datetime", [datetime(2026, 11, 20, 8, 30), "2026-11-20 08:30:00", "2026-11-20T08:30", "2026-11-20T08:30:00.000"]),
+    ("date", [date(2026, 11, 20), "2026-11-20", " 2026-11-20 ", "20261120"]),
+    ("date", ["2026-11-20", NAIVE.replace(hour=0, minute=0), "2026-11-20 00:00:00"]),
+    ("datetime", [NAIVE, "2026-11-20 08:30:00", "2026-11-20T08:30", "2026-11-20T08:30:00.000"]),
     (
         "datetime",
         [
@@ -296,10 +300,10 @@ def test_values_that_are_one_under_their_type_have_one_fingerprint(logical: Logi
 
 
 @pytest.mark.parametrize(
-    ("logical", "one", "other"), [(logical, values[0], other) for logical, values in EQUAL for other in values[1:]]
+    ("logical", "one", "other"),
+    [(logical, values[0], other) for logical, values in EQUAL for other in values[1:] if not isinstance(other, bytes)],
 )
 def test_values_that_are_one_under_their_type_are_the_same_cell(logical: LogicalType, one: Any, other: Any) -> None:
-    assume(logical != "json" or not isinstance(other, bytes))
     assert same_cell(one, other, logical)
 
 
@@ -325,7 +329,7 @@ def test_values_that_are_one_under_their_type_are_the_same_cell(logical: Logical
         ("bool", 1, 0),
         ("bool", "yes", "perhaps"),
         ("date", "2026-11-20", "2026-11-21"),
-        ("date", "2026-11-20", datetime(2026, 11, 20, 1)),
+        ("date", "2026-11-20", NAIVE),
         ("datetime", "2026-11-20T08:30:00", "2026-11-20T08:30:00Z"),
         ("datetime", "2026-11-20T08:30:00", "2026-11-20T08:30:00.000001"),
         ("json", "[1, 2]", "[2, 1]"),

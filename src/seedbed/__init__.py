@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seedbed import errors
+    from seedbed.engine.books import cost
     from seedbed.engine.lifecycle import (
         Spend,
         audit,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": "seedbed.errors",
+    "cost": "seedbed.engine.books",
     **dict.fromkeys(
         ("Spend", "audit", "export", "generate", "plan", "preview", "recover", "roll_back", "run", "upload", "validate"),
         "seedbed.engine.lifecycle",
@@ -64,6 +66,7 @@ __all__ = [
     "Spend",
     "Stage",
     "audit",
+    "cost",
     "errors",
     "export",
     "fills",

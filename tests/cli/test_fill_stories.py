@@ -61,7 +61,7 @@ def _received(folder: Path) -> set[str]:
 def test_the_same_work_is_not_done_by_two_at_once(sim: Simulator, tmp_path: Path) -> None:
     questions(tmp_path / "q.csv", 3)
     words = ["fill", "q.csv", SUMMARY, "--base-url", sim.url, "--yes"]
-    sim.configure(faults=[{"fault": "hang"}])
+    sim.configure(latency_ms=600_000)
     process = start(tmp_path, *words)
     try:
         until(lambda: sim.summary()["in_flight"] == 3)
@@ -103,7 +103,6 @@ def test_a_missing_key_ends_before_anything_is_spent(tmp_path: Path) -> None:
 
 def test_an_endpoint_that_is_not_there_is_a_pause_of_a_few_lines(tmp_path: Path) -> None:
     questions(tmp_path / "q.csv", 3)
-    (tmp_path / "seedbed.toml").write_text("[run]\npatience = 0.5\n", "utf-8")
     words = ["fill", "q.csv", SUMMARY, "--yes", "--base-url", "http://127.0.0.1:9/v1"]
     ended = in_shell(tmp_path, *words)
     assert ended.code == 75
@@ -127,12 +126,12 @@ def test_a_refused_key_is_said_once(sim: Simulator, tmp_path: Path) -> None:
 @pytest.mark.parametrize("reader", ["head", "closed"])
 def test_a_reader_that_leaves_is_no_error(sim: Simulator, tmp_path: Path, reader: str) -> None:
     questions(tmp_path / "q.csv", 3)
-    process = start(tmp_path, "fill", "q.csv", SUMMARY, "--base-url", sim.url, "--dry-run")
-    assert process.stdout is not None
-    if reader == "head":
-        process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    assert process.wait() == 0
+    with start(tmp_path, "fill", "q.csv", SUMMARY, "--base-url", sim.url, "--dry-run") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        if reader == "head":
+            process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+    assert err == ""
+    assert process.returncode == 0

@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from seedbed.errors import SeedbedError
+from seedbed.errors import SeedbedError, Stopped
 
 GROUPS = {
     "Start": ("init", "doctor", "fill", "demo"),
@@ -28,6 +28,12 @@ MODULES = ("starting", "filling", "running", "looking", "recipes")
 
 class Verbs(TyperGroup):
     """Verbs in groups, as a person meets them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Stopped("Stopped.", signal_number=2) from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         ordered = [name for names in GROUPS.values() for name in names]
@@ -143,9 +149,9 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _failed(error: SeedbedError, argv: Sequence[str]) -> int:
-    from seedbed.cli.render import document, error_lines, tell
+    from seedbed.cli.render import document, ending_lines, tell
 
-    tell(error_lines(error))
+    tell(ending_lines(error))
     if "--json" in argv:
         document(_verb(argv), code=error.exit_code, error=error)
     return error.exit_code

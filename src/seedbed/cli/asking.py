@@ -20,4 +20,4 @@ def agreed(lines: Sequence[str], question: str) -> None:
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if answer.strip().lower() not in ("y", "yes"):
-        raise Stopped("Nothing was sent.", signal_number=2)
+        raise Stopped("Not started. Nothing was sent.", signal_number=2)

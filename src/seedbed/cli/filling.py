@@ -9,7 +9,7 @@ import typer
 
 from seedbed.cli import options
 from seedbed.cli.asking import agreed, on_terminal
-from seedbed.cli.render import after_error, document, out, paused_lines, plan_line, preview_lines, run_lines, safe, tell
+from seedbed.cli.render import after_error, document, out, ending_lines, plan_line, preview_lines, run_lines, safe, tell
 
 if TYPE_CHECKING:
     from seedbed.engine.lifecycle import Spend
@@ -118,7 +118,7 @@ def _show(ready: Filling, report: RunReport, json: bool) -> int:
     code = report.error.exit_code if report.error is not None else 0
     follow = _next(ready, report)
     if report.error is not None:
-        tell(paused_lines(report.error))
+        tell(ending_lines(report.error))
     if json:
         document("fill", report, code=code, error=report.error, next_=[follow], place=ready.place)
         return code

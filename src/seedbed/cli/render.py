@@ -126,7 +126,7 @@ def error_lines(error: SeedbedError) -> list[str]:
     return lines
 
 
-def paused_lines(error: SeedbedError) -> list[str]:
+def ending_lines(error: SeedbedError) -> list[str]:
     """How a run ended that did not finish; a pause and a stop are no errors."""
     from seedbed.errors import Pause, Stopped
 

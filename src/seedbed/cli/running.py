@@ -15,7 +15,7 @@ from seedbed.cli.render import (
     export_lines,
     generate_lines,
     out,
-    paused_lines,
+    ending_lines,
     plan_line,
     preview_lines,
     rollback_lines,
@@ -323,7 +323,7 @@ def _previews(project: Project, target: str | None, scope: Scope, verb: str, jso
 def _end(verb: str, report: Any, lines: Sequence[str], error: SeedbedError | None, follow: str, json: bool) -> int:
     code = error.exit_code if error is not None else 0
     if error is not None:
-        tell(paused_lines(error))
+        tell(ending_lines(error))
     if json:
         document(verb, report, code=code, error=error, next_=[follow])
     else:

@@ -13,7 +13,7 @@ from seedbed.engine.reports import AuditReport, Equation, PlanReport
 from seedbed.engine.rounds import Derivation, OpenRound, Scope, continued, missing_of_round
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import RoundRow, State
-from seedbed.records import Item, Request, Usage, key_text, key_values
+from seedbed.records import Item, Usage, key_text, key_values
 from seedbed.stage import Fills, Gathers
 
 SAMPLE = 50
@@ -29,7 +29,7 @@ def audit_stage(project: Project, stage: BoundStage, corpus: Corpus, state: Stat
     plan = plan_stage(project, stage, corpus, state, scope)
     drift = _drift(stage, corpus, state)
     mean = _mean_cost(state, stage.name, tally.settled)
-    model = project.model_of(Request(stage.stage.tier, (), model=stage.stage.model)) if stage.stage.calls_model else ""
+    model = project.model_for(stage.stage)
     return AuditReport(
         stage=stage.name,
         table=stage.source.name,
@@ -144,7 +144,7 @@ def _mean_cost(state: State, stage: str, settled: int) -> int | None:
 
 def plan_stage(project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> PlanReport:
     """Calls, tokens and money of the missing items: input from rendered samples, output from what was measured."""
-    derivation = Derivation(corpus, state, stage, scope)
+    derivation = Derivation(corpus, state, stage, scope, project.model_for(stage.stage))
     count = 0
     sample: list[Item] = []
     examples: list[str] = []
@@ -164,7 +164,7 @@ def plan_stage(project: Project, stage: BoundStage, corpus: Corpus, state: State
 def _priced(
     project: Project, stage: BoundStage, state: State, count: int, sample: list[Item], examples: list[str]
 ) -> PlanReport:
-    model = project.model_of(Request(stage.stage.tier, (), model=stage.stage.model))
+    model = project.model_for(stage.stage)
     calls = -(-count // stage.stage.per_call)
     tokens_in = round(_mean_input(stage, sample) * calls)
     low, high = _output_range(state, stage, calls)

@@ -241,7 +241,7 @@ def export(
     stage = project.stage(name)
     if dry_run:
         with _looking(project) as (corpus, state):
-            items = [item.key for item in _items(project.bound(stage, corpus, state), corpus, state, scope)]
+            items = [item.key for item in _items(project, project.bound(stage, corpus, state), corpus, state, scope)]
             return ExportReport(stage.name, "", len(items), True, tuple(items[:SAMPLE]), True)
     with running(project, "export", stage.name, FREELY) as frame:
         bound = project.bound(stage, frame.corpus, frame.state)
@@ -324,7 +324,7 @@ def preview(project: Project, name: str | None = None, scope: Scope = EVERYTHING
         bound = project.bound(stage, corpus, state)
         count = 0
         previews: list[Preview] = []
-        for item in _items(bound, corpus, state, scope):
+        for item in _items(project, bound, corpus, state, scope):
             count += 1
             if len(previews) < PREVIEWS:
                 previews.append(_preview(project, bound, item))
@@ -350,10 +350,10 @@ def _preview(project: Project, stage: BoundStage, item: Item) -> Preview:
     return Preview(item.key, wire.body.decode("utf-8", "replace"), writes)
 
 
-def _items(stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> Iterator[Item]:
+def _items(project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> Iterator[Item]:
     """What a new round would hold, without opening one."""
     left = scope.limit
-    for found in Derivation(corpus, state, stage, scope).pages():
+    for found in Derivation(corpus, state, stage, scope, project.model_for(stage.stage)).pages():
         for item in found.items:
             if left is not None and left <= 0:
                 return
@@ -515,10 +515,7 @@ def _passes(
         for stage in stages:
             bound = project.bound(stage, frame.corpus, frame.state)
             generated = _generate(project, frame, bound, replace(scope, limit=left))
-            uploaded = None
-            if with_upload:
-                with frame.phase(stage.name, "upload"):
-                    uploaded = _upload(project, frame, bound, Scope(part=scope.part), spend)
+            uploaded = _upload_of_run(project, frame, bound, scope, spend) if with_upload else None
             if generated.settled or (uploaded and (uploaded.fates or uploaded.made)):
                 frame.passes.append(StageRun(generated, uploaded))
             if frame.error is not None:
@@ -527,6 +524,18 @@ def _passes(
             left = None if left is None else max(0, left - generated.settled)
         if not worked or not with_upload or left == 0:
             return
+
+
+def _upload_of_run(
+    project: Project, frame: Running, stage: BoundStage, scope: Scope, spend: Spend
+) -> UploadReport | None:
+    """What was accepted is uploaded after a pause too; an upload that fails ends the run with its reason."""
+    try:
+        with frame.phase(stage.name, "upload"):
+            return _upload(project, frame, stage, Scope(part=scope.part), spend)
+    except SeedbedError as error:
+        frame.error = frame.error or error
+        return None
 
 
 def _report(frame: Running, began: float) -> RunReport:

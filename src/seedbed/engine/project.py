@@ -34,6 +34,7 @@ from seedbed.ports.models import Completer, Target
 from seedbed.ports.models.prices import GenaiPrices
 from seedbed.ports.models.registry import completer, provider
 from seedbed.ports.receipts import ReceiptStore
+from seedbed.ports.receipts.place import check_place
 from seedbed.ports.receipts.store import open_store
 from seedbed.ports.state import State
 from seedbed.ports.state.sqlite import no_state, open_state
@@ -96,6 +97,7 @@ class Project:
         self.folder.mkdir(parents=True, exist_ok=True)
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
+            check_place(self.folder)
             ignore.write_text(IGNORE, "utf-8")
 
     @property
@@ -195,6 +197,10 @@ class Project:
         if tier in ("default", "mid", "high"):
             return str(self.settings.get("tiers", tier))
         raise ConfigError(f"there is no tier {tier}", hint=nearest(tier, ["default", "mid", "high", *table]))
+
+    def model_for(self, stage: Stage) -> str:
+        """provider/name that a stage asks now; blank for a stage without a model."""
+        return self.model_of(Request(stage.tier, (), model=stage.model)) if stage.calls_model else ""
 
     def target_for(self, model: str) -> Target:
         """Endpoint and key of a model. Raises AuthError or ConfigError before anything is sent."""

@@ -66,6 +66,7 @@ class Derivation:
     state: State
     stage: BoundStage
     scope: Scope
+    model: str = ""
     looked_at: int = 0
     bare: bool = False
     _lookup: Any = field(default=None, init=False)
@@ -155,6 +156,8 @@ class Derivation:
         keyed = {self._key(row): row for row in rows}
         keys = [key for key in keyed if self.scope.part.holds(key)]
         settled = self.state.settled(self.stage.name, keys)
+        if self.model and not self.model.startswith("offline/"):
+            settled -= self.state.stand_ins(self.stage.name, sorted(settled))
         if self.stage.stage.on_change == "redo" and settled:
             settled -= self._changed(settled, keyed)
         if self._pushed() != where:

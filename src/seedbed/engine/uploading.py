@@ -109,8 +109,18 @@ def waiting_pages(stage: BoundStage, corpus: Corpus, state: State, scope: Scope)
         if chosen:
             yield _as_now(stage, corpus, state, sorted(chosen, key=lambda o: o.key))
         return
+    if isinstance(stage.stage.relation, Fills):
+        yield from _waiting(stage, state, scope, None)
+        return
+    # Duplicates are decided at a round's end in key order, so that neither arrival nor a kill decides.
+    for row in state.rounds(stage=stage.name):
+        if row.status != "open":
+            yield from _waiting(stage, state, scope, row.id)
+
+
+def _waiting(stage: BoundStage, state: State, scope: Scope, round_id: str | None) -> Iterator[list[Outcome]]:
     after: str | None = None
-    while page := state.outcomes(stage.name, waiting=True, after=after, limit=PAGE):
+    while page := state.outcomes(stage.name, waiting=True, after=after, limit=PAGE, round_id=round_id):
         after = page[-1].key
         chosen = [outcome for outcome in page if scope.part.holds(outcome.key)]
         if chosen:

@@ -28,7 +28,7 @@ from seedbed.policy.limits import Breaker
 from seedbed.ports.models import Target
 from seedbed.ports.receipts import ReceiptStore, ReceiptWriter
 from seedbed.ports.state import RoundRow, State
-from seedbed.records import WHOLE, Item, Outcome, Part, Request
+from seedbed.records import WHOLE, Item, Outcome, Part, Request, usd
 
 Targets = Callable[[Request], Target]
 
@@ -130,7 +130,8 @@ class _Job:
         return None if self.scope.limit is None else self.scope.limit - self.handled
 
     def _derivation(self, state: State) -> Derivation:
-        return Derivation(self.shift.project.corpus(), state, self.stage, self.scope)
+        project = self.shift.project
+        return Derivation(project.corpus(), state, self.stage, self.scope, project.model_for(self.stage.stage))
 
     def _my_rounds(self, state: State) -> list[RoundRow]:
         """Open rounds of this part; the whole takes those of all parts."""
@@ -410,10 +411,14 @@ class _Buying(_Job):
             )  # fmt: skip
             state.open_round(row)
         left = settle_first(self.stage, purchases, reader, state, self.shift.till)
-        for intent in left.corrupt:
-            self.shift.project.emit(
-                Notice(f"The receipt {intent} fails its checksum. It is kept aside and its item counts as missing.")
-            )
+        for purchase in purchases:
+            if purchase.corrupt:
+                self.shift.project.emit(
+                    Notice(
+                        f"The receipt {purchase.intent.id} fails its checksum. It is kept aside; its item counts as"
+                        f" missing and may cost up to {usd(purchase.intent.reserved)} once more."
+                    )
+                )
         return left
 
     def _read(self, reader: Reader, flow: Flow) -> None:

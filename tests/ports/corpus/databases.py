@@ -19,7 +19,8 @@ class MakeCorpus(Protocol):
 def fill(corpus: Corpus, table: str, rows: Sequence[Sequence[Any]]) -> None:
     """Insert rows as any other program would."""
     marks = ", ".join("?" * len(rows[0]))
-    change(corpus, f"insert into {table} values ({marks})", [tuple(row) for row in rows])
+    with corpus._session.transaction():  # type: ignore[attr-defined]
+        change(corpus, f"insert into {table} values ({marks})", [tuple(row) for row in rows])
 
 
 def change(corpus: Corpus, sql: str, parameters: Any = ()) -> None:

@@ -85,6 +85,8 @@ _CODES: dict[int, Complaint] = {
 
 def kind_of(error: BaseException | None) -> Complaint:
     code = getattr(error, "sqlite_errorcode", None)
+    if code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC):  # quota or file size limit
+        return "full"
     if code is not None:
         return _CODES.get(code & 0xFF, "other")
     return "declined" if "binding parameter" in str(error) else "other"

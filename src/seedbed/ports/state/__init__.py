@@ -153,6 +153,10 @@ class State(Protocol):
 
     # outcomes
     def settled(self, stage: str, keys: Sequence[str]) -> set[str]: ...
+    def stand_ins(self, stage: str, keys: Sequence[str]) -> set[str]:
+        """Keys whose current outcome was made by the stand-in."""
+        ...
+
     def settled_in_round(self, round_id: str, stage: str, keys: Sequence[str]) -> set[str]: ...
     def settle(
         self,

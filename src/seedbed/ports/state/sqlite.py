@@ -207,6 +207,17 @@ class SqliteState:
             found.update(row[0] for row in rows)
         return found
 
+    def stand_ins(self, stage: str, keys: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for chunk in _chunks(keys):
+            rows = self._db.execute(
+                f"select o.item from outcomes o where o.stage = ? and o.item in ({_marks(chunk)})"  # noqa: S608
+                f" and (o.model like 'offline/%' or o.served = 'standin') and {_CURRENT}",
+                [stage, *chunk],
+            )
+            found.update(row[0] for row in rows)
+        return found
+
     def settled_in_round(self, round_id: str, stage: str, keys: Sequence[str]) -> set[str]:
         found: set[str] = set()
         for chunk in _chunks(keys):

@@ -145,7 +145,7 @@ def _of_file(asked: Asked, fields: Sequence[Field], path: Path) -> Filling:
         raise errors.UsageError("--table names a table of a database; a file is one table", hint="Leave it out.")
     if asked.in_place and asked.out is not None:
         raise errors.UsageError("--out and --in-place cannot both be said")
-    if path.suffix.lower() not in FILES and path.exists():
+    if path.suffix.lower() not in FILES and path.is_file():
         raise errors.SourceError(
             f"{path.name} is neither CSV nor JSONL", hint="Save it as one of them, or name sqlite:///x.db with --table."
         )
