@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -218,7 +219,7 @@ def test_a_blank_text_holds_always(text: str) -> None:
         ("a == 1", "= 1"),
         ("a = b", "b"),
         ("a = null", "null"),
-        ("a = 1.", "."),
+        ("a = 1.", "1."),
         ("a = 12abc", "12abc"),
         ("a = 1e5", "1e5"),
         ("a = 'open", "'open"),
@@ -260,10 +261,8 @@ def test_a_negation_that_could_be_overlooked_is_refused(text: str) -> None:
 
 @given(st.text())
 def test_any_text_is_read_or_refused_in_words(text: str) -> None:
-    try:
+    with suppress(UsageError):
         parse(text)
-    except UsageError:
-        pass
 
 
 TOKENS = [
@@ -291,10 +290,8 @@ TOKENS = [
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=12))
 def test_any_row_of_words_is_read_or_refused_in_words(words: list[str]) -> None:
-    try:
+    with suppress(UsageError):
         parse(" ".join(words))
-    except UsageError:
-        pass
 
 
 @pytest.mark.parametrize("text", ["(" * 100_000, "not " * 100_000 + "a = 1", "(" * 2000 + "a = 1" + ")" * 2000])

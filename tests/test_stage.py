@@ -83,8 +83,9 @@ def test_each_of_the_three_ways_alone_is_enough(ways: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["per_call", "attempts", "max_output", "round_size"])
 @pytest.mark.parametrize("number", [0, -1])
 def test_a_bound_below_one_is_refused(name: str, number: int) -> None:
+    bound: dict[str, Any] = {name: number}
     with pytest.raises(ConfigError, match="start at 1"):
-        stage(**{name: number})
+        stage(**bound)
 
 
 def test_a_condition_that_cannot_be_read_is_refused_when_the_stage_is_made() -> None:

@@ -91,9 +91,20 @@ class Meter:
         self.cap: int | None = None
         self.price_unknown = False
         self.retries = 0
+        self._settled_before = 0
+        self._spent_before = 0
+
+    def open_round(self, stage: str, items: int, settled: int, spent: int) -> None:
+        """A round begins, or goes on with ``settled`` of its items done by earlier processes."""
+        self.stage, self.items, self.settled = stage, items, settled
+        self._settled_before, self._spent_before = settled, spent
 
     def forecast(self) -> int | None:
-        """Money for all items of the round at the mean so far, in 10⁻⁹ USD; None before the first."""
-        if self.price_unknown or not self.settled:
+        """What this run will have spent when the round is done, at the mean of its own items so far, in 10⁻⁹ USD.
+
+        None before the first: what earlier processes settled says nothing of the money of this one.
+        """
+        own = self.settled - self._settled_before
+        if self.price_unknown or own <= 0:
             return None
-        return round(self.spent * self.items / self.settled)
+        return self.spent + round((self.spent - self._spent_before) / own * max(0, self.items - self.settled))

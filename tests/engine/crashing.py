@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.engine.projects import SHAPE, Table, waiting_until
 
-from seedbed import Call, Item, Spend, Stage, fills, run
+from seedbed import Call, Item, Row, Spend, Stage, fills, makes, run, unique
 from seedbed.simulator import Simulator
 
 
@@ -24,7 +25,20 @@ async def judge(question: Item, call: Call) -> Any:
     return {"summary": f"{verdict['sound']}: {found['found']}"}
 
 
+def notions(question: Item, out: Any) -> Iterator[Row]:
+    for word in out["words"]:
+        yield Row("notions", word=word, question=question["id"])
+
+
 def stage(kind: str) -> Stage:
+    if kind == "makes":
+        return Stage(
+            "q.notions",
+            makes("questions", rows=notions, into={"notions": unique("word")}),
+            prompt="Name the words.\n<!-- item -->\n{{ text }}",
+            shape={"words": [str]},
+            round_size=25,
+        )
     if kind == "ask":
         return Stage("q.judge", fills("questions", ["summary"]), ask=judge, inputs=("text",))
     more: dict[str, Any] = {"per_call": 4} if kind == "group" else {}

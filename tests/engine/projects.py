@@ -33,6 +33,7 @@ class Table:
         self.root = root
         self.url = url
         self.change("create table questions (id integer primary key, text text, topic text, summary text)")
+        self.change("create table notions (id text primary key, word text, question integer)")
         self.add(range(1, rows + 1))
 
     @classmethod

@@ -40,12 +40,17 @@ def undisturbed(tmp_path: Path, sim: Simulator, kind: str, rows: int) -> list[tu
     root.mkdir()
     table = Table(root, sim.url, rows)
     run(table.project(stage(kind)), None, spend=Spend(concurrency=IN_FLIGHT))
-    return table.rows()
+    return everything(table)
+
+
+def everything(table: Table) -> list[tuple[object, ...]]:
+    """All of the corpus that a stage may have written."""
+    return table.rows() + table.rows("select * from notions order by id")
 
 
 def story(tmp_path: Path, sim: Simulator, kind: str, rows: int, complete: int) -> None:
     """One kill after ``complete`` answers, one resume, and all that must hold."""
-    calls = {"plain": 1, "ask": 3, "group": 1}[kind]
+    calls = {"plain": 1, "ask": 3, "group": 1, "makes": 1}[kind]
     wanted = undisturbed(tmp_path, sim, kind, rows)
     sim.reset()
     root = tmp_path / f"killed-{complete}"
@@ -63,11 +68,11 @@ def story(tmp_path: Path, sim: Simulator, kind: str, rows: int, complete: int) -
     for name, count in had.items():
         assert after[name]["requests"] - before[name] <= calls - count, f"{name} was paid again"
     assert doubtful <= IN_FLIGHT
-    assert table.rows() == wanted
+    assert everything(table) == wanted
     assert all(equation.balanced for equation in audit(table.project(stage(kind)))[0].equations)
 
 
-@pytest.mark.parametrize("kind", ["plain", "ask", "group"])
+@pytest.mark.parametrize("kind", ["plain", "ask", "group", "makes"])
 @pytest.mark.parametrize("complete", [1, 11])
 def test_a_killed_run_goes_on_and_pays_no_received_answer_again(
     tmp_path: Path, sim: Simulator, kind: str, complete: int
@@ -83,10 +88,10 @@ def test_a_hundred_kills_at_random_moments(tmp_path: Path, sim: Simulator) -> No
     chooser = random.Random(20261120)
     sim.configure(latency_ms=15.0, latency_sigma=0.6)
     for number in range(100):
-        kind = chooser.choice(["plain", "plain", "ask", "group"])
+        kind = chooser.choice(["plain", "ask", "group", "makes"])
         root = tmp_path / str(number)
         root.mkdir()
-        story(root, sim, kind, 40, chooser.randrange(0, {"plain": 40, "ask": 120, "group": 10}[kind]))
+        story(root, sim, kind, 40, chooser.randrange(0, {"plain": 40, "ask": 120, "group": 10, "makes": 40}[kind]))
         print(f"{number + 1:3d} {kind}", flush=True)
 
 

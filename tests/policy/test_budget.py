@@ -39,10 +39,8 @@ class TillLaws(RuleBasedStateMachine):
         self.count += 1
         intent = f"i{self.count}"
         held = sum(self.open.values())
-        if self.fits(worst, held):
-            expected = "yes"
-        else:
-            expected = "wait" if self.open and self.fits(worst, 0) else "never"
+        if_not = "wait" if self.open and self.fits(worst, 0) else "never"
+        expected = "yes" if self.fits(worst, held) else if_not
         assert self.till.reserve(intent, worst) == expected
         if expected == "yes":
             self.open[intent] = worst

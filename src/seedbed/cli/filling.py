@@ -9,7 +9,7 @@ import typer
 
 from seedbed.cli import options
 from seedbed.cli.asking import agreed, on_terminal
-from seedbed.cli.render import after_error, document, out, ending_lines, plan_line, preview_lines, run_lines, safe, tell
+from seedbed.cli.render import after_error, document, ending_lines, out, plan_line, preview_lines, run_lines, safe, tell
 
 if TYPE_CHECKING:
     from seedbed.engine.lifecycle import Spend

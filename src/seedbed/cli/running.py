@@ -12,10 +12,10 @@ from seedbed.cli.asking import agreed, on_terminal
 from seedbed.cli.render import (
     after_error,
     document,
+    ending_lines,
     export_lines,
     generate_lines,
     out,
-    ending_lines,
     plan_line,
     preview_lines,
     rollback_lines,

@@ -99,10 +99,10 @@ class Pace:
         return {
             "settled": f"{meter.settled:,} / {meter.items:,}",
             "states": "   ".join(f"{state} {count:,}" for state, count in list(self.states.items())),
-            "rate": f"{rate:,.1f} a s" if rate >= 1 else f"{rate * 60:,.1f} a min",
+            "rate": f"{rate:,.1f}/s" if rate >= 1 else f"{rate * 60:,.1f}/min",
             "eta": duration(left / rate) if rate and left else "",
             "spent": "unknown" if meter.price_unknown else usd(meter.spent),
-            "cap": usd(meter.cap) if meter.cap is not None else "no cap",
+            "cap": usd(meter.cap) if meter.cap is not None else "none",
             "forecast": usd(forecast) if (forecast := meter.forecast()) is not None else "",
             "flying": f"{meter.in_flight:,} in flight",
             "retries": f"{meter.retries:,} retries" if meter.retries else "",
@@ -177,7 +177,7 @@ class _Plain:
         meter, shown = self.pace.project.meter, self.pace.figures()
         states = " ".join(f"{state.replace(' ', '_')}={count}" for state, count in list(self.pace.states.items()))
         words = [_clock(), meter.stage, f"{percent:.0f}%", f"settled={meter.settled}/{meter.items}", states]
-        words += [f"spent={shown['spent']}", f"rate={shown['rate'].replace(' a ', '/')}"]
+        words += [f"spent={shown['spent']}", f"rate={shown['rate']}"]
         if shown["eta"]:
             words.append(f"left={shown['eta']}")
         tell([" ".join(word for word in words if word)])

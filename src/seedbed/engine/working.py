@@ -238,10 +238,7 @@ class _Job:
     def _tell(self, work: OpenRound, state: State) -> None:
         settled = sum(state.states_of_round(work.id).values())
         items = work.worklist.count() if work.worklist else 0
-        meter = self.shift.meter
-        meter.stage = self.stage.name
-        meter.items = items
-        meter.settled = settled
+        self.shift.meter.open_round(self.stage.name, items, settled, self.shift.till.spent)
         self.shift.project.emit(RoundOpened(self.stage.name, work.id, items, settled))
 
     def _close_rounds(self, state: State) -> None:
