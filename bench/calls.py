@@ -160,16 +160,18 @@ def main() -> None:
         name, url, calls, concurrency = arguments.one
         one(name, url, int(calls), int(concurrency))
         return
-    rows = measure()
+    report(measure())
+
+
+def report(rows: list[dict[str, Any]]) -> None:
+    """The figures, and each as a ratio to the bare loop of the same run."""
     base = rows[0]
-    print(
-        f"{CALLS:,} calls at {LATENCY_MS:.0f} ms, concurrency {CONCURRENCY} (ideal {CALLS / CONCURRENCY * LATENCY_MS / 1000:.2f} s)"
-    )
+    ideal = CALLS / CONCURRENCY * LATENCY_MS / 1000
+    print(f"{CALLS:,} calls at {LATENCY_MS:.0f} ms, concurrency {CONCURRENCY} (ideal {ideal:.2f} s)")
     for row in rows:
-        print(
-            f"{row['name']:<8} wall {row['wall']:6.2f} s  {row['wall'] / base['wall']:5.2f} x   "
-            f"CPU {row['cpu'] / CALLS * 1000:6.3f} ms a call  {row['cpu'] / base['cpu']:5.2f} x   {row['rss_mb']:5.0f} MB"
-        )
+        wall = f"wall {row['wall']:6.2f} s  {row['wall'] / base['wall']:5.2f} x"
+        cpu = f"CPU {row['cpu'] / CALLS * 1000:6.3f} ms a call  {row['cpu'] / base['cpu']:5.2f} x"
+        print(f"{row['name']:<8} {wall}   {cpu}   {row['rss_mb']:5.0f} MB")
 
 
 if __name__ == "__main__":

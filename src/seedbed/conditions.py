@@ -10,6 +10,7 @@ stage made of the row. A comparison with NULL holds for no operator but ``is emp
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -113,11 +114,15 @@ def holds(condition: Condition, row: Mapping[str, Any]) -> bool:
             return is_empty(row.get(column))
         case Contains(column, text):
             value = row.get(column)
-            return value is not None and text.lower() in str(value).lower()
+            return value is not None and _folded(text) in _folded(str(value))
         case In(column, values):
             return any(_compare(row.get(column), "=", value) for value in values)
         case Compare(column, op, value):
             return _compare(row.get(column), op, value)
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def is_empty(value: Any) -> bool:
@@ -139,7 +144,7 @@ def _compare(left: Any, op: Operator, right: str | int | float | bool) -> bool:
         return False
     if isinstance(right, int | float) and isinstance(left, str):
         try:
-            left = float(left)
+            left = float(left.replace("_", "no number"))
         except ValueError:
             return op == "!="
     elif isinstance(right, str) and not isinstance(left, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pty
 import subprocess
 import sys
 import threading
@@ -90,3 +91,28 @@ def questions(path: Path, count: int, first: int = 1) -> Path:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def at_terminal(folder: Path, *words: object, answer: str = "", **more: str) -> Ended:
+    """A command on a pseudo-terminal; ``answer`` is typed when a question ends in ``[y/N]``."""
+    command = [sys.executable, "-m", "seedbed", *map(str, words)]
+    kept = environment(TERM="xterm", COLUMNS="120", LINES="40", **more)
+    if "CI" not in more:
+        kept.pop("CI", None)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, cwd=folder, env=kept, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                part = os.read(ours, 65_536)
+            except OSError:  # the other side is closed: the process has ended
+                break
+            if not part:
+                break
+            seen += part
+            if answer and seen.rstrip().endswith(b"[y/N]"):
+                os.write(ours, f"{answer}\n".encode())
+                answer = ""
+    os.close(ours)
+    return Ended(process.returncode, seen.decode("utf-8", "replace"), "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -145,3 +147,17 @@ def test_error_text_of_files_is_shown_and_not_obeyed(tmp_path: Path, capsys: pyt
     (tmp_path / "q.csv").write_text("id,a\x1b[31m\n1,2\n", "utf-8")
     assert run(["fill", str(tmp_path / "q.csv"), SUMMARY, "--where", "nope = 1"]) == 2
     assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EACCES, 2), (errno.EROFS, 2), (errno.ENOSPC, 75)])
+def test_what_the_system_refuses_is_no_bug(
+    seedbed: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "some/place")
+
+    monkeypatch.setattr("seedbed.recipes.fill.filling", refused)
+    ended = seedbed("fill", "q.csv", SUMMARY)
+    assert ended.code == code
+    assert len(ended.told) <= 2
+    assert "some/place" in ended.told[0]

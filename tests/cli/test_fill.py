@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from collections.abc import Callable
@@ -247,3 +248,62 @@ def test_text_of_the_model_is_shown_and_not_obeyed(seedbed: Command, tmp_path: P
     assert "[red]" in ended.out
     assert "\x1b" not in ended.out
     assert "\x07" not in ended.out
+
+
+def test_what_was_rejected_is_asked_again_only_by_name(fill: Command, sim: Simulator, tmp_path: Path) -> None:
+    sim.configure(faults=[{"fault": "wrong_shape", "match": "Q2Z", "times": None}])
+    first = fill(SUMMARY)
+    assert first.code == 0
+    assert "4 accepted + 1 rejected" in first.out
+    assert "--recover" in first.out.splitlines()[-1]
+    sim.configure(faults=[])
+    sim.reset()
+    assert "Nothing is left to do." in fill(SUMMARY).out
+    assert fill(SUMMARY, "--recover").code == 0
+    assert list(sim.summary()["by_item"]) == ["Q2Z"]
+    assert all(row["summary"] for row in rows(tmp_path / "questions.filled.csv"))
+
+
+def test_another_prompt_redoes_only_what_is_asked_for_and_not_a_person_s_cells(
+    fill: Command, sim: Simulator, tmp_path: Path
+) -> None:
+    fill(SUMMARY)
+    path = tmp_path / "questions.filled.csv"
+    first = rows(path)
+    path.write_text(path.read_text("utf-8").replace(first[1]["summary"], "by hand"), "utf-8")
+    other = ["--prompt", "In other words, and in verse: {{ question }}"]
+    assert "Nothing is left to do." in fill(SUMMARY, *other).out
+    assert fill(SUMMARY, *other, "--stale").code == 0
+    second = rows(path)
+    assert second[1]["summary"] == "by hand"
+    assert all(a["summary"] != b["summary"] for a, b in zip(first, second, strict=True))
+    assert sim.summary()["requests"] == 9
+
+
+def test_columns_of_another_filling_are_no_inputs_unless_the_prompt_names_them(fill: Command) -> None:
+    fill(TOPIC)
+    assert "topic" not in fill(SUMMARY, "--dry-run", "--json").json()["previews"][0]["request"]
+    named = fill("title: short", "--prompt", "{{ question }} is of {{ topic }}", "--dry-run", "--json").json()
+    assert "is of algebra" in named["previews"][0]["request"] or "is of geometry" in named["previews"][0]["request"]
+
+
+def test_answers_of_the_stand_in_count_as_missing_for_a_real_model(
+    seedbed: Command, sim: Simulator, tmp_path: Path
+) -> None:
+    questions(tmp_path / "q.csv", 2)
+    kept = seedbed("fill", "q.csv", SUMMARY, "--model", "offline/standin", "--no-upload")
+    assert kept.code == 0
+    assert "--no-upload" in kept.out.splitlines()[-1]
+    assert not (tmp_path / "q.filled.csv").exists()
+    assert seedbed("fill", "q.csv", SUMMARY, "--base-url", sim.url, "--yes").code == 0
+    assert sim.summary()["requests"] == 2
+
+
+def test_keys_may_come_from_a_pipe(
+    seedbed: Command, sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions(tmp_path / "q.csv", 5)
+    monkeypatch.setattr("sys.stdin", io.StringIO("2\n\n4\n"))
+    words = ["fill", "q.csv", SUMMARY, "--key", "id", "--base-url", sim.url, "--yes", "--ids", "-"]
+    assert seedbed(*words).code == 0
+    assert {entry["item"] for entry in sim.ledger()} == {"Q2Z", "Q4Z"}

@@ -35,7 +35,7 @@ def test_the_facts_recipe_runs_at_once_without_a_key(seedbed: Command, tmp_path:
 @pytest.mark.parametrize("recipe", [[], ["--recipe", "facts"]])
 def test_each_file_is_named_with_what_it_is(seedbed: Command, tmp_path: Path, recipe: list[str]) -> None:
     document = seedbed("init", "own", *recipe, "--json").json()
-    assert len(document["files"]) == 5
+    assert len(document["files"]) == (7 if recipe else 5)
     for made in document["files"]:
         assert (tmp_path / "own" / made["path"]).stat().st_size < 20_000
         assert made["what"]
@@ -81,3 +81,15 @@ def test_a_name_with_quotes_makes_a_project_file_that_can_be_read(seedbed: Comma
     assert seedbed("init", 'my "own" {project}').code == 0
     text = (tmp_path / 'my "own" {project}' / "seedbed.toml").read_text("utf-8")
     assert tomllib.loads(text)["project"]["name"] == 'my "own" {project}'
+
+
+def test_prompts_of_a_recipe_are_copied_and_changing_one_makes_its_outcomes_stale(
+    seedbed: Command, tmp_path: Path
+) -> None:
+    """000.83"""
+    seedbed("init", "own", "--recipe", "facts")
+    assert seedbed("run", "facts.explode", "--limit", "2", "-C", "own").code == 0
+    prompt = tmp_path / "own" / "prompts" / "explode.md"
+    prompt.write_text(prompt.read_text("utf-8").replace("<!-- item -->", "Be brief.\n\n<!-- item -->"), "utf-8")
+    audit = seedbed("audit", "facts.explode", "-C", "own", "--json").json()
+    assert json.dumps(audit).count('"stale": 2') == 1

@@ -94,6 +94,7 @@ def test_audit_of_books_that_do_not_add_up_ends_with_8(looked: Looked, capsys: p
 def test_a_plan_of_nothing_costs_nothing(looked: Looked, capsys: pytest.CaptureFixture[str]) -> None:
     found = looked.document(capsys, "plan")
     assert [(stage["items"], stage["calls"], stage["cost_high"]) for stage in found["stages"]] == [(0, 0, "0")] * 2
+    assert (found["stages"][0]["price"]["input"], found["stages"][0]["price"]["output"]) == ("1", "2")
     assert "Nothing was sent." in looked.see(capsys, "plan", "q.topic", "--where", "id > 3", "--part", "1/2")
 
 

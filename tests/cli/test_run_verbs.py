@@ -198,3 +198,12 @@ def test_base_url_keeps_the_other_settings_of_the_provider(
     sim.configure(require_key=["of-the-team"])
     assert ask("run", "--limit", "1").code == 0
     assert sim.summary()["complete"] == 1
+
+
+def test_checks_see_the_context_that_was_shown_also_in_validate(seedbed: Command, tmp_path: Path) -> None:
+    seedbed("init", "own", "--recipe", "facts")
+    assert seedbed("run", "-C", "own").code == 0
+    for stage in ("facts.explode", "facts.validate", "facts.challenges"):
+        document = seedbed("validate", stage, "-C", "own", "--json").json()
+        assert document["checked"] > 0
+        assert document["findings"] == {}

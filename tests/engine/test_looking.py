@@ -218,6 +218,19 @@ def test_following_names_every_item_once(table: Table, sim: Simulator) -> None:
     assert sorted(named) == sorted(("q.summary", f"[{n}]", "accepted") for n in range(1, 21))
 
 
+def test_a_look_ends_runs_whose_process_is_gone(table: Table) -> None:
+    """000.71"""
+    project = table.project(summary())
+    seedbed.run(project, scope=Scope(limit=3))
+    with closing(sqlite3.connect(project.folder / "state.sqlite")) as db, db:
+        db.execute("update runs set status = 'running', pid = 4194303, page = '', finished = null")
+    report = status(project)
+    assert report.running == [] and report.last is not None
+    assert (report.last["status"], report.last["exit_code"]) == ("partial", 137)
+    assert (table.root / report.last["page"]).is_file()
+    assert [line.run.status for line in books.log(project).runs] == ["partial"]
+
+
 def test_a_missing_key_is_told_and_stops_no_look(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     """000.32, 000.72"""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):

@@ -39,6 +39,10 @@ def fill(
     limit: options.Limit = None,
     part: options.PartOf = "",
     stale: options.Stale = False,
+    recover: Annotated[
+        bool,
+        typer.Option("--recover", help="Ask again what was rejected or failed.", rich_help_panel=options.SELECTION),
+    ] = False,
     allow_empty: options.AllowEmpty = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Fill cells that hold something too.")] = False,
     model: options.Model = "",
@@ -77,6 +81,8 @@ def fill(
     )
     spend = options.spend_of(budget, concurrency, allow_stand_in, allow_empty)
     scope = selected(ready.project, None, options.scope_of(where, ids, limit, part, stale), allow_empty=allow_empty)
+    if recover and not stale:
+        scope = ready.again(scope)
     if dry_run:
         return _preview(ready, scope, json)
     plan = ready.estimate(scope, spend, upload=not no_upload)
@@ -85,7 +91,7 @@ def fill(
 
     with watching(ready.project):
         report = ready.run(scope, spend, upload=not no_upload)
-    return _show(ready, report, json)
+    return _show(ready, report, json, kept=no_upload)
 
 
 def _preview(ready: Filling, scope: Any, json: bool) -> int:
@@ -114,16 +120,16 @@ def _ask(ready: Filling, plan: PlanReport, spend: Spend, yes: bool) -> None:
     agreed([safe(line) for line in lines], "Start?")
 
 
-def _show(ready: Filling, report: RunReport, json: bool) -> int:
+def _show(ready: Filling, report: RunReport, json: bool, *, kept: bool) -> int:
     code = report.error.exit_code if report.error is not None else 0
-    follow = _next(ready, report)
+    follow = "the same command without --no-upload writes them" if kept and code == 0 else _next(ready, report)
     if report.error is not None:
         tell(ending_lines(report.error))
     if json:
         document("fill", report, code=code, error=report.error, next_=[follow], place=ready.place)
         return code
     lines = run_lines(report)
-    if not any(each.uploaded and each.uploaded.out for each in report.passes) and report.error is None:
+    if not kept and not any(each.uploaded and each.uploaded.out for each in report.passes) and code == 0:
         lines.append(f"  the result is in {safe(ready.place)}")
     out([*lines, f"Next:  {follow}"])
     return code
@@ -134,5 +140,5 @@ def _next(ready: Filling, report: RunReport) -> str:
         return after_error(report.error)
     states = [state for equation in report.equations for state in equation.states if state not in ("accepted",)]
     if states:
-        return "look at what was not accepted, or change --prompt and add --stale to ask it again"
+        return "the same command with --recover asks again what was not accepted"
     return f"open {safe(ready.place)}"

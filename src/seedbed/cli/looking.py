@@ -176,7 +176,7 @@ def plan(
     cap = project.settings.get("budget", "run")
     following = ["seedbed run" + (f" {target}" if target else "")]
     if json:
-        document("plan", {"stages": reports, "cap": cap}, next_=following)
+        document("plan", {"stages": tables.plan_json(reports), "cap": cap}, next_=following)
     else:
         _say(tables.plan_lines(reports, cap), following)
 
@@ -238,7 +238,9 @@ def bad(
         return
     found = entries.bad(project, target, states=state or (), reason=reason)
     name = f" {target}" if target else ""
-    following = [f"seedbed bad{name} --keys", f"seedbed recover{name}"] if found.groups else [f"seedbed status{name}"]
+    following = [f"seedbed status{name}"]
+    if found.groups:
+        following = [f"seedbed bad{name} --keys", f"seedbed recover {found.groups[0].stage}"]
     if json:
         document("bad", found, next_=following)
     else:
@@ -357,7 +359,7 @@ def config(
 
     found = configuration(project_at(place))
     if json:
-        document("config", tables.money_values_json(found), next_=["seedbed config --schema"])
+        document("config", tables.config_json(found), next_=["seedbed config --schema"])
     else:
         _say(tables.config_lines(found), ["seedbed config --schema"])
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from seedbed.engine.project import Project
     from seedbed.engine.rounds import Scope
 
-_SELECTION, _LIMITS, _OUTPUT = "Which items", "Limits", "Output and place"
+SELECTION, _LIMITS, _OUTPUT = "Which items", "Limits", "Output and place"
 
 Where = Annotated[
     str,
@@ -22,31 +22,31 @@ Where = Annotated[
         "--where",
         metavar="CONDITION",
         help="Rows that hold: status = 'new' and score >= 0.5.",
-        rich_help_panel=_SELECTION,
+        rich_help_panel=SELECTION,
     ),
 ]
 Ids = Annotated[
     str,
     typer.Option(
-        "--ids", metavar="LIST|@FILE|-", help="Keys: a,b or @FILE or - with one a line.", rich_help_panel=_SELECTION
+        "--ids", metavar="LIST|@FILE|-", help="Keys: a,b or @FILE or - with one a line.", rich_help_panel=SELECTION
     ),
 ]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", metavar="N", min=0, help="At most N items, in key order.", rich_help_panel=_SELECTION),
+    typer.Option("--limit", metavar="N", min=0, help="At most N items, in key order.", rich_help_panel=SELECTION),
 ]
 PartOf = Annotated[
-    str, typer.Option("--part", metavar="I/M", help="The I-th of M stable parts.", rich_help_panel=_SELECTION)
+    str, typer.Option("--part", metavar="I/M", help="The I-th of M stable parts.", rich_help_panel=SELECTION)
 ]
 Stale = Annotated[
-    bool, typer.Option("--stale", help="Settled items of an older recipe, again.", rich_help_panel=_SELECTION)
+    bool, typer.Option("--stale", help="Settled items of an older recipe, again.", rich_help_panel=SELECTION)
 ]
 RedoDiverged = Annotated[
     bool,
-    typer.Option("--redo-diverged", help="Items whose own function asks otherwise now.", rich_help_panel=_SELECTION),
+    typer.Option("--redo-diverged", help="Items whose own function asks otherwise now.", rich_help_panel=SELECTION),
 ]
 AllowEmpty = Annotated[
-    bool, typer.Option("--allow-empty", help="A selection that matches nothing is fine.", rich_help_panel=_SELECTION)
+    bool, typer.Option("--allow-empty", help="A selection that matches nothing is fine.", rich_help_panel=SELECTION)
 ]
 Budget = Annotated[
     str, typer.Option("--budget", metavar="USD", help="Cap of this run, such as 5usd.", rich_help_panel=_LIMITS)

@@ -70,12 +70,24 @@ def _lines(report: ImportReport, topics: dict[str, int] | None) -> list[str]:
 
 
 def demo(
+    folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Where; seedbed-demo here without it.")] = None,
+    kill: Annotated[
+        bool, typer.Option("--kill", help="Kill -9 a run half way, go on, and let the simulator's ledger tell.")
+    ] = False,
+    countries: Annotated[
+        int | None, typer.Option("--countries", metavar="N", min=1, max=190, help="So many countries; 12 at first.")
+    ] = None,
+    cities: Annotated[
+        int | None, typer.Option("--cities", metavar="M", min=0, max=100, help="Biggest cities of each; 4 at first.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Remove what a demo made here, and start over.")] = False,
+    latency: Annotated[float, typer.Option("--latency", metavar="MS", min=0, hidden=True)] = 500.0,
     json: options.Json = False,
 ) -> int:
-    """The whole way at once, with no key and no cost: a corpus grown by the stand-in."""
-    from importlib import import_module
+    """The whole way in half a minute, with no key and no cost: real places become facts and quiz challenges.
 
-    report = import_module("seedbed.recipes.facts.demo").demo()
-    if json:
-        document("demo", report, next_=["seedbed init"])
-    return 0
+    Kill it when you like and start it again: it goes on, and nothing received is asked again.
+    """
+    from seedbed.cli.demo import Wanted, show
+
+    return show(Wanted(folder, kill, countries, cities, fresh, latency, json))

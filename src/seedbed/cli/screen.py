@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STEP = 5.0
 EVERY = 60.0
+SAME = 5.0
 WINDOW = 60.0
 BAR = 30
 
@@ -53,6 +54,7 @@ class Pace:
         self.reasons: Counter[str] = Counter()
         self.states: Counter[str] = Counter()
         self.notice = ""
+        self._waiting = False
         self._settled: deque[tuple[float, int]] = deque()
         self._count = 0
         self._began = time.monotonic()
@@ -67,6 +69,8 @@ class Pace:
                 self.reasons.clear()
                 self.states.clear()
             elif isinstance(event, ItemsSettled):
+                if self._waiting:
+                    self.notice, self._waiting = "", False
                 now = time.monotonic()
                 self._count += len(event.outcomes)
                 self._settled.append((now, self._count))
@@ -79,7 +83,7 @@ class Pace:
                         self.reasons[code] += 1
             said = _said(event)
             if said:
-                self.notice = said
+                self.notice, self._waiting = said, isinstance(event, Waiting)
 
     def rate(self) -> float:
         """Items a second over the last minute of this process."""
@@ -100,7 +104,7 @@ class Pace:
             "settled": f"{meter.settled:,} / {meter.items:,}",
             "states": "   ".join(f"{state} {count:,}" for state, count in list(self.states.items())),
             "rate": f"{rate:,.1f}/s" if rate >= 1 else f"{rate * 60:,.1f}/min",
-            "eta": duration(left / rate) if rate and left else "",
+            "rest": duration(left / rate) if rate and left else "",
             "spent": "unknown" if meter.price_unknown else usd(meter.spent),
             "cap": usd(meter.cap) if meter.cap is not None else "none",
             "forecast": usd(forecast) if (forecast := meter.forecast()) is not None else "",
@@ -139,6 +143,7 @@ class _Plain:
         self.pace = pace
         self._percent = 0.0
         self._last = time.monotonic()
+        self._said = (0.0, "")
         self._end = threading.Event()
         self._lock = threading.Lock()
         self._timer = threading.Thread(target=self._each_minute, name="seedbed-progress", daemon=True)
@@ -153,7 +158,7 @@ class _Plain:
     def hear(self, event: Event) -> None:
         said = _said(event)
         if said:
-            tell([f"{_clock()} {said}"])
+            self._say(said)
         elif isinstance(event, RoundOpened):
             self._percent = 100 * event.settled / event.items if event.items else 0.0
             again = f" done={event.settled}" if event.settled else ""
@@ -163,6 +168,15 @@ class _Plain:
             percent = 100 * meter.settled / meter.items if meter.items else 100.0
             if percent - self._percent >= STEP or percent >= 100.0 > self._percent:
                 self._line(percent)
+
+    def _say(self, said: str) -> None:
+        """Once, where many calls meet the same wait."""
+        with self._lock:
+            now = time.monotonic()
+            again = said == self._said[1] and now - self._said[0] < SAME
+            self._said = (now, said)
+        if not again:
+            tell([f"{_clock()} {said}"])
 
     def _each_minute(self) -> None:
         while not self._end.wait(1.0):
@@ -178,8 +192,8 @@ class _Plain:
         states = " ".join(f"{state.replace(' ', '_')}={count}" for state, count in list(self.pace.states.items()))
         words = [_clock(), meter.stage, f"{percent:.0f}%", f"settled={meter.settled}/{meter.items}", states]
         words += [f"spent={shown['spent']}", f"rate={shown['rate']}"]
-        if shown["eta"]:
-            words.append(f"left={shown['eta']}")
+        if shown["rest"]:
+            words.append(f"left={shown['rest']}")
         tell([" ".join(word for word in words if word)])
 
 
@@ -216,10 +230,10 @@ class _Live:
         meter, shown = self.pace.project.meter, self.pace.figures()
         share = meter.settled / meter.items if meter.items else 0.0
         full = round(BAR * min(1.0, share))
-        eta = f"about {shown['eta']} left" if shown["eta"] else ""
+        rest = f"about {shown['rest']} left" if shown["rest"] else ""
         bar = "#" * full + "-" * (BAR - full)
         rows = [
-            f"{safe(meter.stage)}  {bar}  {shown['settled']}  {share:.1%}  {shown['rate']}  {eta}",
+            f"{safe(meter.stage)}  {bar}  {shown['settled']}  {share:.1%}  {shown['rate']}  {rest}",
             f"{shown['states']}   {shown['flying']}   {shown['retries']}",
             f"spent {shown['spent']}   cap {shown['cap']}   forecast {shown['forecast'] or '-'}",
         ]

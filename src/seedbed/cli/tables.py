@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seedbed.engine.entries import Attempt, Bad, Entries, Entry, Record, Settlement
     from seedbed.engine.following import Line
     from seedbed.engine.keeping import Checked, Damaged, Size
-    from seedbed.engine.origins import Configuration
+    from seedbed.engine.origins import Configuration, Value
     from seedbed.engine.reports import AuditReport, Equation, PlanReport, StageStatus, StatusReport
     from seedbed.ports.state import Spending
 
@@ -56,6 +56,11 @@ def duration(seconds: float) -> str:
     from seedbed.cli.screen import duration as words
 
     return words(seconds)
+
+
+def small(nano: int | None) -> str:
+    """Money of a single call, which four decimals may not show."""
+    return f"${usd_exact(nano)}" if nano and abs(nano) < 10_000_000 else usd(nano)
 
 
 # --------------------------------------------------------------------------------------------- status
@@ -195,6 +200,21 @@ def _extra_lines(extra: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def plan_json(reports: Sequence[PlanReport]) -> list[dict[str, Any]]:
+    return [{**as_json(report), "price": _price_json(report.price)} for report in reports]
+
+
+def _price_json(price: Mapping[str, Any] | None) -> Any:
+    """Prices as decimal texts in USD: per million tokens, and per call."""
+    if price is None:
+        return None
+    money = ("input", "cached_input", "output", "call")
+    plain = {name: usd_exact(each) if name in money else data_json(each) for name, each in price.items()}
+    for kind, steps in price.get("tiers", {}).items():
+        plain["tiers"][kind] = [[above, usd_exact(nano)] for above, nano in steps]
+    return plain
+
+
 def plan_lines(reports: Sequence[PlanReport], cap: int | None) -> list[str]:
     rows = [
         (
@@ -237,7 +257,7 @@ def _state(entry: Entry) -> str:
 
 
 def _cost(entry: Entry) -> str:
-    return "" if not entry.attempts else f"{entry.attempts} asked, {usd(entry.cost)}"
+    return "" if not entry.attempts else f"{entry.attempts} asked, {small(entry.cost)}"
 
 
 def _value_lines(value: Any, indent: str) -> list[str]:
@@ -291,7 +311,7 @@ def record_lines(found: Record) -> list[str]:
         lines += ["", *_attempt_lines(number, attempt)]
     for each in found.settlements:
         outcome = each.outcome
-        lines += ["", f"outcome in {outcome.round}, run {outcome.run}: {outcome.state}, {usd(outcome.cost)}"]
+        lines += ["", f"outcome in {outcome.round}, run {outcome.run}: {outcome.state}, {small(outcome.cost)}"]
         lines += [f"  {f.severity} {safe(f.code)} {safe(f.field)}: {line_of(f.message, 200)}" for f in outcome.findings]
         lines += _value_lines(outcome.output, "  ")
         if each.fate:
@@ -306,7 +326,7 @@ def _attempt_lines(number: int, attempt: Attempt) -> list[str]:
     served = f", served by {safe(attempt.served)}" if attempt.served else ""
     why = f" ({safe(attempt.why)})" if attempt.why else ""
     lines = [
-        f"asked {number}: {attempt.at} {safe(attempt.asked)}{served}, {usd(attempt.cost)}{tokens}{shared}",
+        f"asked {number}: {attempt.at} {safe(attempt.asked)}{served}, {small(attempt.cost)}{tokens}{shared}",
         f"  {attempt.ending}{why}   intent {attempt.intent}, run {attempt.run}",
     ]
     for role, text in attempt.request:
@@ -470,7 +490,7 @@ def config_lines(found: Configuration) -> list[str]:
     lines = [f"project {safe(found.root)}", f"corpus  {safe(found.corpus)}", ""]
     lines += table(
         ("setting", "value", "from"),
-        [(value.name, "" if value.value is None else line_of(value.value, 80), value.origin) for value in found.values],
+        [(value.name, _setting(value), value.origin) for value in found.values],
         left=(0, 1, 2),
     )
     lines.append("")
@@ -481,7 +501,13 @@ def config_lines(found: Configuration) -> list[str]:
     return lines or ["no key is needed"]
 
 
-def money_values_json(found: Configuration) -> dict[str, Any]:
+def _setting(value: Value) -> str:
+    if value.value is None:
+        return ""
+    return usd(value.value) if value.name.startswith("budget.") else line_of(value.value, 80)
+
+
+def config_json(found: Configuration) -> dict[str, Any]:
     """Budgets as decimal texts, like all money."""
     plain: dict[str, Any] = as_json(found)
     for shown, value in zip(plain["values"], found.values, strict=True):
@@ -511,7 +537,7 @@ def checked_lines(found: Checked) -> list[str]:
     for each in found.damaged:
         keys = ", ".join(safe(key, 40) for key in each.keys[:LISTED]) or "keys unknown"
         kept = f", {len(each.accepted)} of its answers are kept" if each.accepted else ""
-        lines.append(f"damaged: {safe(each.name)}  {safe(each.stage) or '?'}  {keys}  {usd(each.price)}{kept}")
+        lines.append(f"damaged: {safe(each.name)}  {safe(each.stage) or '?'}  {keys}  {small(each.price)}{kept}")
     return [*lines, f"{len(found.damaged):,} are damaged" if found.damaged else "All of them are whole."]
 
 

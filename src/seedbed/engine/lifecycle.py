@@ -17,6 +17,7 @@ from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan
 from seedbed.engine.binding import BoundStage
 from seedbed.engine.logs import write_page
 from seedbed.engine.project import Project, new_id, now_ms, this_host
+from seedbed.engine.reader import UserCodeError
 from seedbed.engine.reports import (
     AuditReport,
     Equation,
@@ -401,7 +402,7 @@ def validate(
         examples: list[tuple[str, str, str]] = []
         pool: list[tuple[str, Any]] = []
         chooser = random.Random(seed)
-        for outcome, findings in _checked(bound, corpus, state):
+        for outcome, findings in _checked(project, bound, corpus, state):
             checked += 1
             for finding in findings:
                 counts[finding.code] = counts.get(finding.code, 0) + 1
@@ -419,18 +420,56 @@ def _reservoir(pool: list[Any], value: Any, seen: int, size: int, chooser: rando
         pool[place] = value
 
 
-def _checked(stage: BoundStage, corpus: Corpus, state: State) -> Iterator[tuple[Outcome, list[Finding]]]:
-    after: str | None = None
-    while page := state.outcomes(stage.name, states=("accepted",), after=after, limit=1000):
-        after = page[-1].key
-        rows: dict[str, Any] = {}
-        if stage.stage.outputs:
-            keys = [key_values(outcome.key) for outcome in page]
-            fetched = corpus.fetch(stage.source.name, stage.key, keys)
-            rows = {_key_of(stage, row): row for row in fetched}
-        for outcome in page:
-            item = Item(outcome.key, rows.get(outcome.key, outcome.row), outcome.fingerprint, outcome.before)
-            yield outcome, [f for each in stage.stage.checks for f in each(item, outcome.output)]
+def _checked(
+    project: Project, stage: BoundStage, corpus: Corpus, state: State
+) -> Iterator[tuple[Outcome, list[Finding]]]:
+    """Accepted outcomes with what the checks say now: over the row as it is, and the context that was shown."""
+    with ExitStack() as stack:
+        shown = _Shown(project, stage, corpus, stack)
+        after: str | None = None
+        while page := state.outcomes(stage.name, states=("accepted",), after=after, limit=1000):
+            after = page[-1].key
+            rows: dict[str, Any] = {}
+            if stage.stage.outputs:
+                keys = [key_values(outcome.key) for outcome in page]
+                fetched = corpus.fetch(stage.source.name, stage.key, keys)
+                rows = {_key_of(stage, row): row for row in fetched}
+            for outcome in page:
+                item = Item(outcome.key, rows.get(outcome.key, outcome.row), outcome.fingerprint, outcome.before)
+                if stage.stage.checks and stage.stage.context:
+                    item = replace(item, context=shown.context(outcome, item))
+                yield outcome, _findings(stage, item, outcome.output)
+
+
+def _findings(stage: BoundStage, item: Item, output: Any) -> list[Finding]:
+    try:
+        return [finding for check in stage.stage.checks for finding in check(item, output)]
+    except Exception as error:
+        raise UserCodeError.at(error, f"a check of stage {stage.name}", item.key) from error
+
+
+@dataclass
+class _Shown:
+    """The context that was shown with an item: of its round's worklist, or looked up anew where that is lost."""
+
+    project: Project
+    stage: BoundStage
+    corpus: Corpus
+    stack: ExitStack
+    worklists: dict[str, Worklist | None] = field(default_factory=dict)
+
+    def context(self, outcome: Outcome, item: Item) -> Mapping[str, Any]:
+        if outcome.round not in self.worklists:
+            path = worklist_path(self.project.worklists, outcome.round)
+            self.worklists[outcome.round] = Worklist(path) if path.exists() else None
+            if (opened := self.worklists[outcome.round]) is not None:
+                self.stack.callback(opened.close)
+        worklist = self.worklists[outcome.round]
+        frozen = worklist.item(outcome.key) if worklist is not None else None
+        if frozen is not None:
+            return frozen.context
+        lookup = self.corpus.lookup()
+        return {name: make(lookup, item) for name, make in self.stage.stage.context.items()}
 
 
 def _key_of(stage: BoundStage, row: Mapping[str, Any]) -> str:

@@ -169,6 +169,9 @@ class Project:
     def bound(self, stage: Stage, corpus: Corpus, state: State | None) -> BoundStage:
         """The stage checked against the corpus. With no state (a look), nothing is frozen by it."""
         outputs = frozenset(name for each in self.pipeline.stages for name in each.outputs)
+        if self.source is not None:  # columns that only the staged table has: outputs of earlier fillings
+            staged = self.source.stage(self.folder)
+            outputs |= frozenset(corpus.table(staged.table).columns) - set(staged.columns)
 
         def frozen(name: str, inputs: Sequence[str]) -> Sequence[str]:
             if state is None:

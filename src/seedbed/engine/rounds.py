@@ -156,7 +156,7 @@ class Derivation:
         keyed = {self._key(row): row for row in rows}
         keys = [key for key in keyed if self.scope.part.holds(key)]
         settled = self.state.settled(self.stage.name, keys)
-        if self.model and not self.model.startswith("offline/"):
+        if self.model and not (self.model.startswith("offline/") or self.model.endswith("/standin")):
             settled -= self.state.stand_ins(self.stage.name, sorted(settled))
         if self.stage.stage.on_change == "redo" and settled:
             settled -= self._changed(settled, keyed)

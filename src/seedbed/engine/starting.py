@@ -72,6 +72,12 @@ def start_project(folder: Path, recipe: str = "") -> Started:
     return Started(str(folder), recipe, made, (follow,))
 
 
+_FACTS_PROMPTS = {
+    "explode.md": "what the model is told to make facts of an entry",
+    "challenges.md": "what the model is told to make quiz challenges of a fact",
+}
+"""Copied, so that they can be changed; a project's own prompts stand before the recipe's."""
+
 Files = Mapping[str, tuple[str, str]]
 
 
@@ -93,6 +99,7 @@ def _facts(folder: Path) -> Files:
         FILE: ("recipe, models, limits            <- start here", _FACTS_TOML.format(name=json.dumps(name))),
         "entries.jsonl": ("ten entries to begin with, replace with yours", sample),
         "topics.jsonl": ("the topics and what may be said of them", _of_recipe("topics.jsonl")),
+        **{f"prompts/{name}": (what, _of_recipe(f"prompts/{name}")) for name, what in _FACTS_PROMPTS.items()},
         ".env.example": ("names of the keys that may be read", _KEYS),
         IGNORE: ("keeps state and keys out of git", IGNORED + "corpus.db*\n"),
     }

@@ -123,6 +123,13 @@ class Worklist:
             yield [(row[0], row[1], self._item(row[2:])) for row in rows]
             after = rows[-1][0]
 
+    def item(self, key: str) -> Item | None:
+        """One item as it was frozen."""
+        row = self._db.execute(
+            "select item, fingerprint, row, before, context from items where item = ?", (key,)
+        ).fetchone()
+        return None if row is None else self._item(row)
+
     def key_pages(self, *, size: int = 5000) -> Iterator[list[str]]:
         after = 0
         while True:

@@ -55,7 +55,7 @@ tables = st.lists(st.tuples(*[cells] * len(COLUMNS)), min_size=1, max_size=12)
 
 
 @pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16le"])
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=tables, chosen=st.lists(conditions, min_size=1, max_size=5))
 @example(table=[(None,) * 7], chosen=[Not(Compare("words", "=", "a")), Not(Empty("loose"))])
 @example(table=[("x", "5", "x", "x", "5", "x", 1)], chosen=[Compare("loose", "=", 5), Compare("whole", "=", "5")])

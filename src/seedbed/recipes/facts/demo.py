@@ -5,6 +5,7 @@ All of it can be repeated: what is there stays, so a demo that was killed anywhe
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,7 +102,7 @@ def is_there(folder: Path) -> bool:
 
 def clear(folder: Path) -> None:
     """Remove what a demo made in its folder, and nothing else. Raises UsageError, Locked."""
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.is_dir() or not any(folder.iterdir()):
         return
     _require_ours(folder)
     if _text(folder) != _CLEARING:
@@ -111,7 +112,8 @@ def clear(folder: Path) -> None:
         total = cost(project).total
         if total.nano or total.unknown:
             raise errors.UsageError(
-                f"{folder} holds answers that were paid for; nothing was removed.", hint="Start elsewhere: seedbed demo DIR"
+                f"{folder} holds answers that were paid for; nothing was removed.",
+                hint="Start elsewhere: seedbed demo DIR",
             )
         _write(folder, PROJECT, _CLEARING)  # a removal that is killed goes on
     for name in _MADE:
@@ -160,13 +162,11 @@ def _write(folder: Path, name: str, text: str) -> None:
 
 
 def opened(folder: Path, url: str = "", command: str = "") -> Project:
-    """The project, asking the simulator at ``url`` where one is given. No key of the user's goes there."""
-    overrides = {
-        "tiers.default": MODEL,
-        "providers.openai.base_url": url,
-        "providers.openai.key": "$SEEDBED_DEMO_KEY",
-    }
-    return open_project(folder, overrides=overrides if url else None, command=command)
+    """The project, asking the simulator at ``url``; without one, for a look. No key of the user's goes there."""
+    overrides = {"tiers.default": MODEL}
+    if url:
+        overrides |= {"providers.openai.base_url": url, "providers.openai.key": "$SEEDBED_DEMO_KEY"}
+    return open_project(folder, overrides=overrides, command=command)
 
 
 def expected_answers(project: Project) -> int:
@@ -194,6 +194,14 @@ def _where(table: str, condition: str = "") -> Any:
 
 
 @dataclass(frozen=True)
+class Priced:
+    """What the same tokens cost with a real model; None where its price is not known."""
+
+    model: str
+    cost: int | None
+
+
+@dataclass(frozen=True)
 class Result:
     """What stands in the corpus and the books now. Money is a count of 10⁻⁹ USD.
 
@@ -212,8 +220,7 @@ class Result:
     tokens_in: int
     tokens_out: int
     spent: int | None
-    real_model: str
-    real_cost: int | None
+    real: Priced
     facts_to_read: Sequence[Mapping[str, Any]]
     challenges_to_read: Sequence[Mapping[str, Any]]
     corpus: str
@@ -251,8 +258,7 @@ def result(project: Project) -> Result:
             tokens_in=total.usage.input + total.usage.cached,
             tokens_out=total.usage.output,
             spent=None if total.unknown else total.nano,
-            real_model=REAL_MODEL,
-            real_cost=project.prices.cost(REAL_MODEL, total.usage),
+            real=Priced(REAL_MODEL, project.prices.cost(REAL_MODEL, total.usage)),
             facts_to_read=facts,
             challenges_to_read=challenges_to_read(corpus, facts),
             corpus=str(project.root / _DATABASE),
@@ -264,7 +270,7 @@ def facts_to_read(corpus: Corpus, count: int = 5) -> list[dict[str, Any]]:
     names = {row["id"]: row["name"] for row in _all(corpus, "entries")}
     rows = _all(corpus, "facts", "status = 'validated'")
     rows.sort(key=lambda row: (-(row["notability_score"] or 0), row["id"]))
-    taken = _varied(rows, count, lambda row: (row["topic"], tuple(row["facts"] or ())), lambda row: row["entry"])
+    taken = _varied(rows, count, lambda row: (row["topic"], tuple(_object(row["facts"]))), lambda row: row["entry"])
     return [
         {
             "id": row["id"],
@@ -293,10 +299,11 @@ def challenges_to_read(corpus: Corpus, facts: Sequence[Mapping[str, Any]], count
             "style": row["style"],
             "setup": row["setup_text"],
             "challenge": row["challenge_text"],
-            "options": [option["text"] for option in row["style_data"].get("options", ())],
-            "answer": row["style_data"].get("answer", ""),
+            "options": [option["text"] for option in data.get("options", ())],
+            "answer": data.get("answer", ""),
         }
         for row in taken
+        for data in (_object(row["style_data"]),)
     ]
 
 
@@ -319,6 +326,12 @@ def _varied(
             if (new_kind or strict < 1) and (new_thing or strict < 2):
                 taken.append(row)
     return taken
+
+
+def _object(cell: Any) -> Mapping[str, Any]:
+    """A cell of JSON, which SQLite hands out as text."""
+    found = json.loads(cell) if isinstance(cell, str) else cell
+    return found if isinstance(found, Mapping) else {}
 
 
 def _all(corpus: Corpus, table: str, condition: str = "") -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,10 @@ class Filling:
     def preview(self, scope: Scope) -> Any:
         """The first requests, byte for byte, and how many items there are. Nothing is sent or written."""
         return seedbed.preview(self._looking(), None, scope)
+
+    def again(self, scope: Scope) -> Scope:
+        """The same scope over what was rejected or failed before."""
+        return replace(scope, states=("rejected", "failed"))
 
     def run(self, scope: Scope, spend: Spend, *, upload: bool = True) -> Any:
         """Fill what is missing; columns that the table lacks are added first."""
