@@ -204,6 +204,7 @@ def test_checks_see_the_context_that_was_shown_also_in_validate(seedbed: Command
     seedbed("init", "own", "--recipe", "facts")
     assert seedbed("run", "-C", "own").code == 0
     for stage in ("facts.explode", "facts.validate", "facts.challenges"):
-        document = seedbed("validate", stage, "-C", "own", "--json").json()
-        assert document["checked"] > 0
-        assert document["findings"] == {}
+        ended = seedbed("validate", stage, "-C", "own", "--json")
+        assert ended.code == 0, ended.err
+        assert ended.json()["checked"] > 0
+        assert set(ended.json()["findings"]) <= {"EX-002"}  # a warning: fewer facts than were asked for

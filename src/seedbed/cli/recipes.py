@@ -36,7 +36,10 @@ def import_facts(
     json: options.Json = False,
     place: options.Place = None,
 ) -> int:
-    """Entries of the facts recipe from files; importing a file twice adds nothing."""
+    """Entries of the facts recipe from files; importing a file twice adds nothing.
+
+    What to seed and what it costs: src/seedbed/recipes/facts/README.md, section "Begin" and what follows.
+    """
     from seedbed.engine.project import new_id
     from seedbed.recipes.facts import importing
 

@@ -40,8 +40,8 @@ from seedbed.events import Meter, PhaseEnded, RunEnded, RunStarted
 from seedbed.policy.budget import Cap, Till
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.models import Target
-from seedbed.ports.state import Release, RunRow, RunStatus, State
-from seedbed.records import Finding, Item, Outcome, Usage, key_text, key_values
+from seedbed.ports.state import Release, RunRow, RunStatus, Spending, State
+from seedbed.records import NO_USAGE, Finding, Item, Outcome, key_text, key_values
 from seedbed.stage import Fills, Stage
 
 PREVIEWS = 3
@@ -264,7 +264,6 @@ def generate(
 def _generate(project: Project, frame: Running, stage: BoundStage, scope: Scope) -> GenerateReport:
     shift = frame.shift
     before = _Counts.of(shift.meter)
-    spent_before = shift.till.spent
     began = time.monotonic()
     with shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "generate"):
         result = work(shift, stage, scope)
@@ -272,13 +271,14 @@ def _generate(project: Project, frame: Running, stage: BoundStage, scope: Scope)
         raise result.error
     frame.error = result.error
     equations = equations_of(frame.state, result.rounds)
+    booked = next((row for row in frame.state.spending(["stage"], run=shift.run) if row.group == (stage.name,)), None)
     report = GenerateReport(
         stage=stage.name,
         states=before.states_since(shift.meter),
         calls=shift.meter.calls - before.calls,
         retries=shift.meter.retries - before.retries,
-        spent=None if shift.meter.price_unknown else shift.till.spent - spent_before,
-        usage=_usage(frame.state, shift.run, stage.name),
+        spent=_spent(booked),
+        usage=booked.usage if booked else NO_USAGE,
         peak_in_flight=shift.meter.peak_in_flight,
         equations=equations,
         read_first=result.leftovers.read,
@@ -311,11 +311,11 @@ class _Counts:
         return {state: count for state, count in since.items() if count}
 
 
-def _usage(state: State, run: str, stage: str) -> Usage:
-    for row in state.spending(["stage"], run=run):
-        if row.group == (stage,):
-            return row.usage
-    return Usage()
+def _spent(booked: Spending | None) -> int | None:
+    """What the till has booked; None where a price is unknown."""
+    if booked is None:
+        return 0
+    return None if booked.unknown else booked.nano
 
 
 def preview(project: Project, name: str | None = None, scope: Scope = EVERYTHING) -> GenerateReport:
@@ -329,7 +329,7 @@ def preview(project: Project, name: str | None = None, scope: Scope = EVERYTHING
             count += 1
             if len(previews) < PREVIEWS:
                 previews.append(_preview(project, bound, item))
-        return GenerateReport(stage.name, {}, 0, 0, 0, Usage(), 0, (), previews=tuple(previews), counted=count)
+        return GenerateReport(stage.name, {}, 0, 0, 0, NO_USAGE, 0, (), previews=tuple(previews), counted=count)
 
 
 def _preview(project: Project, stage: BoundStage, item: Item) -> Preview:
@@ -578,8 +578,7 @@ def _upload_of_run(
 
 
 def _report(frame: Running, began: float) -> RunReport:
-    totals = frame.state.spending(run=frame.shift.run)
-    meter = frame.shift.meter
+    booked = next(iter(frame.state.spending(run=frame.shift.run)), None)
     return RunReport(
         run=frame.shift.run,
         target=frame.target,
@@ -587,10 +586,10 @@ def _report(frame: Running, began: float) -> RunReport:
         seconds=time.monotonic() - began,
         passes=tuple(frame.passes),
         equations=_touched(frame),
-        spent=None if meter.price_unknown else frame.shift.till.spent,
+        spent=_spent(booked),
         cap=frame.cap,
-        calls=meter.calls,
-        usage=totals[0].usage if totals else Usage(),
+        calls=frame.shift.meter.calls,
+        usage=booked.usage if booked else NO_USAGE,
         phases=dict(frame.phases),
         error=frame.error,
     )

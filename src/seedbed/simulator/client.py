@@ -68,7 +68,11 @@ class Simulator:
         (folder / "settings.json").write_text(json.dumps(self.settings.to_json()), encoding="utf-8")
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                self._command(folder), stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
+                self._command(folder),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for this process, which has answers to wait for
             )
         try:
             self._root = self._await_url(folder)

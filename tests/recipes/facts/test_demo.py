@@ -1,4 +1,4 @@
-"""`seedbed demo` as a person starts it: processes of their own, the corpus read by SQLite, the ledger as the witness."""
+"""`seedbed demo` as a person starts it: in processes of its own; the corpus read by SQLite, the ledger the witness."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from seedbed import errors
+from seedbed.cli import run
 from seedbed.recipes.facts import demo
 
 SMALL = ("--countries", "2", "--cities", "1")
@@ -137,13 +138,11 @@ def test_a_kill_half_way_is_told_by_the_ledger(tmp_path: Path, whole: tuple[Path
     assert 0 < killed["asked_once_more"] <= killed["in_doubt"] <= demo.CONCURRENCY
     assert len(ledger(folder)) == said["witness"]["requests"]
     assert rows(folder, CONTENT) == rows(whole[0], CONTENT)
-    assert "already" in started_again_with_kill(folder)
 
 
-def started_again_with_kill(folder: Path) -> str:
-    done = subprocess.run(command(str(folder), "--kill"), capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    return done.stderr
+def test_a_kill_needs_a_new_start(whole: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["demo", str(whole[0]), "--kill"]) == 2
+    assert "already" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------- the folder
