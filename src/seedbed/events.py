@@ -94,13 +94,19 @@ class Meter:
         self._settled_before = 0
         self._spent_before = 0
 
-    def open_round(self, stage: str, items: int, settled: int, spent: int) -> None:
+    def open_stage(self, stage: str) -> None:
+        """A stage is worked; its rounds follow."""
+        self.stage, self.items, self.settled = stage, 0, 0
+        self._settled_before, self._spent_before = 0, self.spent
+
+    def open_round(self, items: int, settled: int) -> None:
         """A round begins, or goes on with ``settled`` of its items done by earlier processes."""
-        self.stage, self.items, self.settled = stage, items, settled
-        self._settled_before, self._spent_before = settled, spent
+        self.items += items
+        self.settled += settled
+        self._settled_before += settled
 
     def forecast(self) -> int | None:
-        """What this run will have spent when the round is done, at the mean of its own items so far, in 10⁻⁹ USD.
+        """What this run will have spent when the stage is done, at the mean of its own items so far, in 10⁻⁹ USD.
 
         None before the first: what earlier processes settled says nothing of the money of this one.
         """

@@ -90,7 +90,8 @@ def test_after_a_resume_rate_forecast_and_rest_speak_of_this_process_alone(tmp_p
     project = project_of(tmp_path, Pipeline("p", []))
     pace = Pace(project)
     meter = project.meter
-    meter.open_round("s", items=1000, settled=900, spent=0)
+    meter.open_stage("s")
+    meter.open_round(items=1000, settled=900)
     pace.hear(RoundOpened("s", "r", 1000, 900))
     assert pace.figures()["rest"] == ""
     assert meter.forecast() is None

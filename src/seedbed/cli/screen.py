@@ -165,7 +165,9 @@ class _Plain:
             tell([f"{_clock()} {event.stage} start items={event.items}{again}"])
         elif isinstance(event, ItemsSettled):
             meter = self.pace.project.meter
-            percent = 100 * meter.settled / meter.items if meter.items else 100.0
+            if not meter.items:  # answers that an earlier process bought, read before any round goes on
+                return
+            percent = 100 * meter.settled / meter.items
             if percent - self._percent >= STEP or percent >= 100.0 > self._percent:
                 self._line(percent)
 

@@ -63,22 +63,23 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         self.filters["tojson"] = _as_json
         for name in ("center", "indent"):
             self.filters[name] = _narrow(self.filters[name])
+        self.filters["format"] = _formatted(self.filters["format"])
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         sequences = isinstance(left, _SEQUENCE) or isinstance(right, _SEQUENCE)
         if (
             (operator == "*" and sequences and _size(left) * _size(right) > MAX_PROMPT)
             or (operator == "**" and _size(right) > MOST_POWER)
-            or (operator == "%" and isinstance(left, str) and _WIDE.search(left))
+            or (operator == "%" and isinstance(left, str) and _WIDE_PERCENT.search(left))
         ):
             raise SecurityError(f"{operator} makes something too large")
         return super().call_binop(context, operator, left, right)
 
     def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:
-        of = getattr(function, "__self__", None)
+        of = getattr(getattr(function, "__wrapped__", function), "__self__", None)  # Jinja wraps str.format
         if isinstance(of, str):
             name = getattr(function, "__name__", "")
-            if name in ("format", "format_map") and _WIDE.search(of):
+            if name in ("format", "format_map") and _WIDE_BRACES.search(of.replace("{{", "")):
                 raise SecurityError(f"{name} makes something too large")
             if name in _PADDING:
                 function = _narrow(function)
@@ -86,8 +87,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
 
 _SEQUENCE = (str, list, tuple)
-_WIDE = re.compile(r"\d{6,}|%[^a-zA-Z%]*\*|\{[^}]*\{")
-"""A format that asks for a great width, or takes the width from a value."""
+_WIDE_PERCENT = re.compile(r"%(?:\([^)]*\))?[^a-zA-Z%]*(?:\d{6,}|\*)")
+_WIDE_BRACES = re.compile(r"\{[^{}]*(?:\d{6,}|\{)")
+"""Formats that ask for a great width, or take the width from a value."""
 _PADDING = ("center", "ljust", "rjust", "zfill", "expandtabs")
 
 
@@ -109,6 +111,16 @@ def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
     return narrow
 
 
+def _formatted(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def formatted(value: Any, *values: Any, **named: Any) -> Any:
+        if _WIDE_PERCENT.search(str(value)):
+            raise SecurityError("format makes something too large")
+        return function(value, *values, **named)
+
+    return formatted
+
+
 class _Beside(BaseLoader):
     """Loads includes from the places of prompts and notes what was read, for the recipe hash."""
 
@@ -120,7 +132,7 @@ class _Beside(BaseLoader):
         path = find(template, self.places)
         if path is None:
             raise TemplateNotFound(template)
-        source = path.read_text("utf-8")
+        source = _text(path)
         self.read[template] = source
         return source, str(path), lambda: True
 
@@ -210,8 +222,12 @@ def _source(text: str, places: Places) -> tuple[str, str]:
     path = find(text, places)
     if path is None:
         raise ConfigError(f"the prompt {text} is not there", hint=nearest(text, names_in(places, Path(text).suffix)))
+    return text, _text(path)
+
+
+def _text(path: Path) -> str:
     try:
-        return text, path.read_text("utf-8")
+        return path.read_text("utf-8")
     except OSError as error:
         raise ConfigError(f"the prompt {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -220,6 +236,7 @@ def _source(text: str, places: Places) -> tuple[str, str]:
 
 def _names(environment: _Sandbox, name: str, source: str, seen: frozenset[str] = frozenset()) -> set[str]:
     """Names a template needs, includes followed. Compiles it, so that an error names the line of the file."""
+    environment.compile(source, name, raw=True)
     tree = environment.parse(source, name)
     names = set(meta.find_undeclared_variables(tree))
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
@@ -233,7 +250,6 @@ def _names(environment: _Sandbox, name: str, source: str, seen: frozenset[str] =
         if template.value not in seen:
             included, _, _ = environment.beside.get_source(environment, template.value)
             names |= _names(environment, template.value, included, seen | {template.value})
-    environment.compile(source, name, raw=True)
     return names
 
 

@@ -270,7 +270,7 @@ class Reader:
         for outcome in outcomes:
             meter.settled += 1
             meter.states[outcome.state] = meter.states.get(outcome.state, 0) + 1
-        meter.spent = self.desk.till.spent
+        meter.spent = self.desk.till.own
         meter.reserved = self.desk.till.reserved
         if outcomes:
             self.desk.emit(ItemsSettled(self.stage.name, tuple(outcomes)))

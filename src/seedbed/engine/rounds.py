@@ -85,7 +85,7 @@ class Derivation:
     # ------------------------------------------------------------------------------ four ways to look
 
     def _rows(self, after: Sequence[Any] | None) -> Iterator[Found]:
-        condition = conditions.conjunction(self.stage.stage.condition(), self._pushed())
+        condition = conditions.conjunction(self.stage.stage.condition(), self.pushed())
         size = FIRST_PAGE
         while rows := self.corpus.page(self.stage.source.name, self.stage.key, condition, after=after, limit=size):
             self.looked_at += len(rows)
@@ -99,7 +99,7 @@ class Derivation:
         relation = self.stage.stage.relation
         if not isinstance(relation, Gathers):
             raise AssertionError("only a gathers stage has groups")
-        condition = conditions.conjunction(self.stage.stage.condition(), self._pushed())
+        condition = conditions.conjunction(self.stage.stage.condition(), self.pushed())
         while groups := self.corpus.group_page(
             self.stage.source.name, relation.by, self.stage.key, condition, after=after
         ):
@@ -145,7 +145,7 @@ class Derivation:
 
     # --------------------------------------------------------------------------------------- filters
 
-    def _pushed(self) -> conditions.Condition:
+    def pushed(self) -> conditions.Condition:
         """What of ``--where`` the database can decide: all of it, unless it speaks of outcomes."""
         where = self.scope.condition()
         speaks = any(name.startswith(conditions.OUTCOME_PREFIX) for name in conditions.columns(where))
@@ -160,7 +160,7 @@ class Derivation:
             settled -= self.state.stand_ins(self.stage.name, sorted(settled))
         if self.stage.stage.on_change == "redo" and settled:
             settled -= self._changed(settled, keyed)
-        if self._pushed() != where:
+        if self.pushed() != where:
             keys = [key for key in keys if conditions.holds(where, keyed[key])]
         return self._with_before([self._item(key, keyed[key]) for key in keys if key not in settled])
 

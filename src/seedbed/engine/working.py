@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from seedbed import conditions
 from seedbed.engine.asking import AskLoop, Session
 from seedbed.engine.binding import BoundStage
 from seedbed.engine.buyer import Buyer, Market, on_commit
@@ -29,6 +30,7 @@ from seedbed.ports.models import Target
 from seedbed.ports.receipts import ReceiptStore, ReceiptWriter
 from seedbed.ports.state import RoundRow, State
 from seedbed.records import WHOLE, Item, Outcome, Part, Request, usd
+from seedbed.stage import Gathers
 
 Targets = Callable[[Request], Target]
 
@@ -214,8 +216,9 @@ class _Job:
                 yield self._open(work, state, page)
             if next(export, None) is None:
                 break
+            self._counted()
         state.count_round(work.id, work.worklist.count())
-        self.shift.meter.items = sum(r.worklist.count() for r in self.result.rounds if r.worklist)
+        self.shift.meter.items = self._exported()
 
     def _export_limit(self, work: OpenRound) -> int | None:
         if work.worklist is None:
@@ -235,11 +238,39 @@ class _Job:
             items = items[: self.room]
         return items
 
+    def _exported(self) -> int:
+        return sum(r.worklist.count() for r in self.result.rounds if r.worklist)
+
+    def _counted(self) -> None:
+        """What was expected of an export that is under way is at least what it has."""
+        self.shift.meter.items = max(self.shift.meter.items, self._exported())
+
     def _tell(self, work: OpenRound, state: State) -> None:
         settled = sum(state.states_of_round(work.id).values())
-        items = work.worklist.count() if work.worklist else 0
-        self.shift.meter.open_round(self.stage.name, items, settled, self.shift.till.spent)
+        items = self._expected(work, state, settled)
+        meter = self.shift.meter
+        if not self.result.rounds:
+            meter.open_stage(self.stage.name)
+        meter.open_round(items, settled)
         self.shift.project.emit(RoundOpened(self.stage.name, work.id, items, settled))
+
+    def _expected(self, work: OpenRound, state: State, settled: int) -> int:
+        """How many items the round will have: counted where its export is done, else told by the table.
+
+        The table's count is a guess where settled rows stay eligible; the export's end puts it right.
+        """
+        worklist, derivation = work.worklist, work.derivation
+        if worklist is None:
+            return 0
+        known = worklist.count()
+        if worklist.complete or derivation is None or isinstance(self.stage.stage.relation, Gathers):
+            return known
+        tally = state.tally(self.stage.name)
+        condition = conditions.conjunction(self.stage.stage.condition(), derivation.pushed())
+        eligible = derivation.corpus.count(self.stage.source.name, condition)
+        done = tally.settled - tally.uploaded.get("applied", 0) if self.stage.stage.outputs else tally.settled
+        missing = max(0, eligible - done) // self.scope.part.count
+        return max(known, _least(settled + missing, self._limit(), self._export_limit(work)) or 0)
 
     def _close_rounds(self, state: State) -> None:
         for work in self.result.rounds:

@@ -28,6 +28,8 @@ class Till:
     def __init__(self, caps: tuple[Cap, ...] = ()) -> None:
         self.caps = caps
         self.spent = 0
+        self.inherited = 0
+        self._adopted: set[str] = set()
         self._open: dict[str, int] = {}
         self._reserved = 0
         self._lock = threading.Lock()
@@ -57,6 +59,7 @@ class Till:
     def adopt(self, intent: str, worst: int) -> None:
         """Hold what an earlier process reserved and nobody settled yet, whatever the caps say."""
         with self._lock:
+            self._adopted.add(intent)
             self._hold(intent, worst)
 
     def _hold(self, intent: str, worst: int) -> None:
@@ -74,8 +77,16 @@ class Till:
             if worst is None:
                 return False
             self._reserved -= worst
-            self.spent += worst if actual is None else actual
+            cost = worst if actual is None else actual
+            self.spent += cost
+            if intent in self._adopted:
+                self.inherited += cost
             return True
+
+    @property
+    def own(self) -> int:
+        """What was spent on calls of this run; ``inherited`` is for those that an earlier process sent."""
+        return self.spent - self.inherited
 
     def refund(self, intent: str) -> None:
         """The call was never charged."""
