@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -71,8 +72,6 @@ def blocks(text: str) -> list[Block]:
 
 def simulator_settings(text: str) -> dict[str, Any]:
     """What a page asks of the simulator, in a comment: ``<!-- simulator: {"latency_ms": 100} -->``."""
-    import json
-
     found = _SIMULATOR.search(text)
     settings = json.loads(found["settings"]) if found else {}
     assert isinstance(settings, dict)
@@ -90,13 +89,17 @@ class Shell:
     with ``apart`` all of them run as a person would run them.
     """
 
-    folder: Path
+    root: Path
     environment: Mapping[str, str]
     apart: bool = False
+    folder: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder = self.root
 
     def put(self, name: str, text: str) -> None:
-        path = (self.folder / name).resolve()
-        assert path.is_relative_to(self.folder.resolve()), f"{name} lies outside of the page's folder"
+        path = (self.root / name).resolve()
+        assert path.is_relative_to(self.root.resolve()), f"{name} lies outside of the page's folder"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
 
@@ -144,7 +147,8 @@ class Shell:
             text=True,
             timeout=PATIENCE,
         )
-        return done.returncode, done.stdout, done.stderr
+        code = done.returncode if done.returncode >= 0 else 128 - done.returncode  # a shell says signals so
+        return code, done.stdout, done.stderr
 
 
 # ----------------------------------------------------------------------------------------- comparing

@@ -48,15 +48,15 @@ def test_a_closed_round_may_not_miss_items() -> None:
 
 @pytest.mark.parametrize("fates", [{"stored": 4, "duplicate": 1}, {"stored": 3, "rejected": 1, "withdrawn": 1}])
 def test_rows_that_were_made_each_have_a_fate_after_an_upload(fates: dict[str, int]) -> None:
-    assert equation(made=5, fates=fates, uploaded=True).balanced
+    assert equation(made=5, fates=fates).balanced
 
 
 def test_rows_without_a_fate_are_told_after_an_upload() -> None:
-    assert equation(made=5, fates={"stored": 4}, uploaded=True).problems == ["5 rows made, but 4 have a fate"]
+    assert equation(made=5, fates={"stored": 4}).problems == ["5 rows made, but 4 have a fate and 0 wait for an upload"]
 
 
 def test_rows_may_wait_for_an_upload() -> None:
-    assert equation(made=5).balanced
+    assert equation(made=5, waiting=5).balanced
 
 
 def test_books_in_order_are_passed() -> None:

@@ -71,7 +71,6 @@ def equation_of(state: State, work: OpenRound) -> Equation:
     items = work.worklist.count() if work.worklist is not None else row.items
     states = state.states_of_round(row.id)
     made = state.made_total(row.id)
-    waiting = state.outcomes(row.stage, waiting=True, round_id=row.id, limit=1)
     if work.worklist is None:  # a lost worklist: what had no outcome was derived again elsewhere
         items = sum(states.values())
     return Equation(
@@ -83,7 +82,7 @@ def equation_of(state: State, work: OpenRound) -> Equation:
         missing=len(missing_of_round(state, work)),
         made=made,
         fates=state.made_of_round(row.id),
-        uploaded=bool(made) and not waiting,
+        waiting=state.made_waiting(row.id),
     )
 
 

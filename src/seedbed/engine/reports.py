@@ -26,7 +26,7 @@ class Equation:
     missing: int
     made: int = 0
     fates: Mapping[str, int] = field(default_factory=dict)
-    uploaded: bool = False
+    waiting: int = 0
 
     @property
     def problems(self) -> list[str]:
@@ -37,8 +37,8 @@ class Equation:
         if self.closed and self.missing:
             found.append(f"the round is closed and {self.missing} of its items have no outcome")
         recorded = sum(self.fates.values())
-        if self.uploaded and self.made != recorded:
-            found.append(f"{self.made} rows made, but {recorded} have a fate")
+        if self.made != recorded + self.waiting:
+            found.append(f"{self.made} rows made, but {recorded} have a fate and {self.waiting} wait for an upload")
         return found
 
     @property
@@ -61,6 +61,8 @@ class Equation:
 
     def made_text(self) -> str:
         parts = [f"{count:,} {fate}" for fate, count in sorted(self.fates.items(), key=lambda f: f[0] != "stored")]
+        if self.waiting:
+            parts.append(f"{self.waiting:,} waiting for an upload")
         return f"{self.made:,} made = {' + '.join(parts) or '0'}"
 
 

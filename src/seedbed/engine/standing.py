@@ -20,7 +20,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from seedbed.engine.leftovers import unsettled
 from seedbed.engine.looking import Look, looking
 from seedbed.engine.project import Project, now_ms, utc_text
 from seedbed.engine.reports import StageStatus, StatusReport
@@ -174,7 +173,12 @@ def _corrupt(look: Look, stages: Sequence[Stage]) -> set[str]:
         return set()
     found = set(look.state.note(CORRUPT) or ())
     for stage in stages:
-        found |= {p.intent.id for p in unsettled(look.receipts, look.state, stage.name) if p.corrupt}
+        for purchase in look.receipts.purchases(look.state.marks(stage.name), stage=stage.name):
+            if purchase.corrupt:
+                intent = purchase.intent
+                keys = [item.key for item in intent.items]
+                if not keys or set(keys) - look.state.settled_in_round(intent.round, stage.name, keys):
+                    found.add(intent.id)
     return found
 
 

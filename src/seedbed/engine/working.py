@@ -247,11 +247,12 @@ class _Job:
 
     def _tell(self, work: OpenRound, state: State) -> None:
         settled = sum(state.states_of_round(work.id).values())
-        items = self._expected(work, state, settled)
+        items = work.worklist.count() if work.worklist else 0
         meter = self.shift.meter
-        if not self.result.rounds:
-            meter.open_stage(self.stage.name)
-        meter.open_round(items, settled)
+        if not self.result.rounds:  # the first round of the stage: what an earlier stage did is not its progress
+            meter.stage, meter.items, meter.settled = self.stage.name, 0, 0
+        meter.items += items
+        meter.settled += settled
         self.shift.project.emit(RoundOpened(self.stage.name, work.id, items, settled))
 
     def _expected(self, work: OpenRound, state: State, settled: int) -> int:

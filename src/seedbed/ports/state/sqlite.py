@@ -473,6 +473,13 @@ class SqliteState:
         ).fetchone()
         return int(row[0])
 
+    def made_waiting(self, round_id: str) -> int:
+        row = self._db.execute(
+            "select coalesce(sum(made), 0) from outcomes where round = ? and state = 'accepted' and fate = ''",
+            (round_id,),
+        ).fetchone()
+        return int(row[0])
+
     def withdraw_made(self, release: str) -> None:
         with self._writing() as db:
             db.execute("update made set fate = 'withdrawn' where release = ? and fate = 'stored'", (release,))
