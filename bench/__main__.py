@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bench import calls
+from bench import calls, startup
 
 
 def main() -> None:
     calls.main()
+    startup.main()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,9 @@ _PROJECT_FILE = """# The project file
 The tables of this page are made by `python docs/generate.py` from the settings themselves.
 
 `seedbed.toml` lies in the project's folder. A command looks for it in the folder it is started in and then upwards,
-up to the root of a repository or the home folder; `-C DIR` or the variable `SEEDBED_PROJECT` names another one. An unknown name is an
-error that says the nearest known one. `seedbed config` shows each value and where it came from, `seedbed config
---schema` prints the JSON Schema for an editor.
+up to the root of a repository or the home folder; `-C DIR` or the variable `SEEDBED_PROJECT` names another one. An
+unknown name is an error that says the nearest known one. `seedbed config` shows each value and where it came from,
+`seedbed config --schema` prints the JSON Schema for an editor.
 
 Options of a command stand over the file: `--model` over `tiers.default`, `--base-url` over the `base_url` of that
 model's provider, `--timeout` over `run.timeout`, `--concurrency` over `run.concurrency`, `--budget` over `budget.run`.
@@ -45,9 +45,9 @@ the environment, then in `.env.local`, then in `.env` beside the project file. `
 _AFTER: Mapping[str, str] = {
     "recipe": "Goes to the recipe that `project.recipe` names, as it is. Those of the facts recipe:"
     " [grow a corpus](../tutorial/grow-a-corpus.md). `--set name=value` stands over it.",
-    "providers": "One table for each provider: `[providers.openai]`. The providers are `openai` (any endpoint that speaks"
-    " its chat completions) and `offline` (the stand-in). Without `base_url` the variable `OPENAI_BASE_URL` counts,"
-    " then the provider's own address.",
+    "providers": "One table for each provider: `[providers.openai]`. The providers are `openai` (any endpoint that"
+    " speaks its chat completions) and `offline` (the stand-in). Without `base_url` the variable `OPENAI_BASE_URL`"
+    " counts, then the provider's own address.",
     "prices": 'One table for each model: `[prices."openai/my-model"]`. It stands over the price list that comes with'
     " seedbed. `input` and `output` are needed; without `cached_input` cached tokens cost what input does.",
     "stages": 'One table for each stage: `[stages."q.summary"]`. A stage of the file fills cells; stages that make rows'
@@ -116,9 +116,9 @@ def _command(path: str, command: Any) -> str:
 _HIDDEN = "==SUPPRESS=="
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     cells = [head, tuple("---" for _ in head), *rows]
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |".replace("|  |", "| |") for row in cells]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row).rstrip() + " |" for row in cells]
 
 
 # ------------------------------------------------------------------------------------------ settings

@@ -92,7 +92,8 @@ def sources() -> Sources:
     return found
 
 
-def imports_of(module: str, text: str, *, package: bool = False) -> Iterator[Import]:
+@cache
+def imports_of(module: str, text: str, *, package: bool = False) -> tuple[Import, ...]:
     """Each imported name; relative ones resolved; with whether it stands in a function or is for types only.
 
     ``import seedbed`` counts as an import of each ``seedbed.NAME`` that the module then speaks of.
@@ -122,7 +123,7 @@ def imports_of(module: str, text: str, *, package: bool = False) -> Iterator[Imp
                 function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
                 yield from walk(child, inside or function, for_types)
 
-    yield from walk(tree, False, False)
+    return tuple(walk(tree, False, False))
 
 
 def attributes_of(tree: ast.AST, name: str) -> list[str]:
@@ -134,11 +135,6 @@ def attributes_of(tree: ast.AST, name: str) -> list[str]:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
         }
     )
-
-
-@cache
-def imports() -> tuple[Import, ...]:
-    return tuple(all_imports(sources()))
 
 
 def all_imports(modules: Sources) -> Iterator[Import]:

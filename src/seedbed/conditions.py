@@ -165,8 +165,8 @@ class _Reader:
         self.depth = 0
 
     def _tokens(self) -> Iterator[tuple[str, str, int]]:
-        position = 0
-        while self.source[position:].strip():
+        position, end = 0, len(self.source.rstrip())
+        while position < end:
             found = _TOKEN.match(self.source, position)
             if found is None:
                 raise self._wrong(position)

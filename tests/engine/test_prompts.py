@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedbed.engine.prompts import MAX_PROMPT, SPLIT, Prompt, find, load_prompt
+from seedbed.engine.prompts import MAX_PROMPT, SPLIT, Prompt, cached_prompt, find, load_prompt
 from seedbed.errors import ConfigError
-from seedbed.records import Message
+from seedbed.records import Item, Message
 
 ROW = {"text": "What is H2O?", "topic": "chemistry"}
 
@@ -73,6 +73,24 @@ def test_the_whole_row_can_be_named() -> None:
 @pytest.mark.parametrize(("text", "shows"), [("Summarise.", True), ("About {{ text }}", False), ("{{ row }}", False)])
 def test_a_prompt_knows_whether_it_shows_the_row(text: str, shows: bool) -> None:
     assert loaded(text).shows_row is shows
+
+
+def test_a_name_that_no_item_offers_does_not_make_a_prompt_one_about_the_item() -> None:
+    assert [one.stable for one in loaded("Answer in {{ language }}.").messages({"language": "French"}, ROW)] == [
+        True,
+        False,
+    ]
+
+
+def test_whatever_the_prompt_of_an_ask_function_names_is_of_the_item() -> None:
+    messages = cached_prompt("Judge {{ fact.text }}", ()).messages({"fact": ROW}, {"fact": ROW})
+    assert messages == (Message("user", "Judge What is H2O?"),)
+
+
+def test_the_prompt_of_an_ask_function_that_names_nothing_shows_what_it_was_given() -> None:
+    given = {"fact": Item("[1]", ROW), "claims": [{"n": 1}]}
+    shown = cached_prompt("Judge the fact.", ()).messages(given, given)[1]
+    assert json.loads(shown.text) == {"fact": ROW, "claims": [{"n": 1}]}
 
 
 def test_the_names_of_a_prompt_are_those_of_both_parts() -> None:

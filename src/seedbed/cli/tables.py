@@ -209,7 +209,7 @@ def _price_json(price: Mapping[str, Any] | None) -> Any:
     if price is None:
         return None
     money = ("input", "cached_input", "output", "call")
-    plain = {name: usd_exact(each) if name in money else data_json(each) for name, each in price.items()}
+    plain: dict[str, Any] = {n: usd_exact(each) if n in money else data_json(each) for n, each in price.items()}
     for kind, steps in price.get("tiers", {}).items():
         plain["tiers"][kind] = [[above, usd_exact(nano)] for above, nano in steps]
     return plain

@@ -111,7 +111,7 @@ def log(project: Project, limit: int = 20) -> Log:
         lines = [_line(row, money.get(row.id, NOTHING)) for row in rows]
         index = ""
         if rows:
-            path = project.root / "logs" / utc_text(rows[0].started)[:7] / "index.md"
+            path = project.logs / utc_text(rows[0].started)[:7] / "index.md"
             index = str(path.relative_to(project.root)) if path.exists() else ""
         return Log(lines, index)
 

@@ -9,13 +9,13 @@ import os
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage
 from seedbed.engine.binding import BoundStage
+from seedbed.engine.endings import finish_killed_runs
 from seedbed.engine.logs import write_page
 from seedbed.engine.project import Project, new_id, now_ms, this_host
 from seedbed.engine.reader import UserCodeError
@@ -175,33 +175,6 @@ def _ending(error: BaseException | None) -> tuple[int, str, RunStatus]:
     if isinstance(error, KeyboardInterrupt):
         return 130, "Stopped.", "partial"
     return 1, f"{type(error).__name__}: {error}", "failed"
-
-
-def finish_killed_runs(project: Project, state: State) -> list[str]:
-    """Runs whose process is gone get their end and their page: status partial."""
-    ended = []
-    for row in state.runs(limit=1000, status="running"):
-        if row.host == this_host() and _alive(row.pid):
-            continue
-        state.close_run(row.id, "partial", 137, "The process was killed.", now_ms())
-        closed = state.run(row.id)
-        if closed is not None:
-            path = write_page(project, state, closed, {})
-            state.set_page(row.id, str(path.relative_to(project.root)))
-        ended.append(row.id)
-    return ended
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    with suppress(OSError):  # Linux: a process that is dead and not yet buried answers signals too
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] != "Z"
-    return True
 
 
 # -------------------------------------------------------------------------------------- looking phases

@@ -31,9 +31,9 @@ def write_page(project: Project, state: State, row: RunRow, phases: Mapping[str,
     """Write (or write again) the page of a run and its row in the month's index; the page's path."""
     facts = page_facts(project, state, row, phases)
     started = datetime.fromtimestamp(row.started / 1000, UTC)
-    folder = project.root / "logs" / f"{started:%Y-%m}"
+    folder = project.logs / f"{started:%Y-%m}"
     folder.mkdir(parents=True, exist_ok=True)
-    readme = project.root / "logs" / "README.md"
+    readme = project.logs / "README.md"
     if not readme.exists():
         readme.write_text(README, "utf-8")
     path = _free_path(folder, f"{started:%Y-%m-%dT%H-%M}--{_slug(row.command)}--{_slug(row.target)}", row.id)

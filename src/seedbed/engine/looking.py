@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from seedbed.engine.binding import BoundStage
+from seedbed.engine.endings import finish_killed_runs
 from seedbed.engine.project import Project
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.receipts import ReceiptStore
@@ -48,8 +49,5 @@ def looking(project: Project) -> Iterator[Look]:
     with ExitStack() as stack:
         state = project.remembered()
         stack.callback(state.close)
-        if state.runs(limit=1, status="running"):
-            from seedbed.engine.lifecycle import finish_killed_runs  # the whole engine: a look is quick without it
-
-            finish_killed_runs(project, state)
+        finish_killed_runs(project, state)
         yield Look(project, state, stack)

@@ -60,6 +60,7 @@ class Project:
     source: FileSource | None = None
     recipe: ModuleType | None = None
     meter: Meter = field(default_factory=Meter)
+    hide_logs: bool = False
 
     # ---------------------------------------------------------------------------------- places
 
@@ -70,6 +71,11 @@ class Project:
     @property
     def folder(self) -> Path:
         return self.root / ".seedbed"
+
+    @property
+    def logs(self) -> Path:
+        """Where a page for each run goes."""
+        return (self.folder if self.hide_logs else self.root) / "logs"
 
     @property
     def worklists(self) -> Path:
@@ -352,6 +358,10 @@ def open_project(
         raise ConfigError(f"there is no folder {start}")
     root = start if place is not None and (start / FILE).is_file() else find_root(start)
     if root is None:
+        filled = _last_filling(start, command)
+        if filled is not None:
+            filled.listeners.extend(listeners)
+            return filled
         raise ConfigError(
             f"there is no {FILE} in {start} or above it",
             hint="Start a project with: seedbed init   or fill one table with: seedbed fill FILE …",
@@ -370,6 +380,14 @@ def open_project(
     )
 
 
+def _last_filling(root: Path, command: str) -> Project | None:
+    """A folder where ``seedbed fill`` worked can be looked at without a project file."""
+    if not (root / ".seedbed").is_dir():
+        return None
+    found: Project | None = import_module("seedbed.recipes.fill").reopened(root, command)
+    return found
+
+
 def project_of(
     root: Path,
     pipeline: Pipeline,
@@ -378,11 +396,15 @@ def project_of(
     overrides: Mapping[str, Any] | None = None,
     listeners: Sequence[Listener] = (),
     command: str = "",
+    hide_logs: bool = False,
 ) -> Project:
-    """A project without a project file, as ``fill`` makes it: a folder, a pipeline and a corpus."""
+    """A project without a project file, as ``fill`` makes it: a folder, a pipeline and a corpus.
+
+    ``hide_logs`` puts the pages of runs beside the state, out of the way of a person's own files.
+    """
     path = root / FILE
     settings = read_settings(path if path.is_file() else None, overrides)
-    return Project(root, settings, pipeline, list(listeners), command, source)
+    return Project(root, settings, pipeline, list(listeners), command, source, hide_logs=hide_logs)
 
 
 def _recipe(settings: Settings) -> ModuleType | None:

@@ -180,8 +180,8 @@ class Prompt:
         return tuple(out)
 
 
-def load_prompt(text: str, places: Places, *, known: Sequence[str] = ()) -> Prompt:
-    """A prompt from a file name (``….md``) or a text. ``known`` are the names that an item offers.
+def load_prompt(text: str, places: Places, *, known: Sequence[str] | None = None) -> Prompt:
+    """A prompt from a file name (``….md``) or a text. ``known`` are the names that an item offers; None is any.
 
     Raises ConfigError with the place for a file that is missing or a template that cannot be read.
     """
@@ -193,7 +193,7 @@ def load_prompt(text: str, places: Places, *, known: Sequence[str] = ()) -> Prom
         names |= _names(environment, name, "\n" * above.count("\n") + below)
         if split:
             stable, item = above.strip(), below.strip()
-        elif names & ({WHOLE_ROW, *known}):
+        elif names if known is None else names & {WHOLE_ROW, *known}:
             stable, item = "", source.strip()
         else:
             stable, item = source.strip(), ""
@@ -270,11 +270,14 @@ def _render(name: str, template: Template, variables: Mapping[str, Any]) -> str:
 
 
 def _as_json(value: Any) -> str:
-    plain = dict(value) if isinstance(value, Mapping) else value
-    return json.dumps(plain, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=_in_json)
+
+
+def _in_json(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 @lru_cache(maxsize=256)
 def cached_prompt(text: str, places: Places) -> Prompt:
-    """A prompt of an ``ask`` function: loaded once for all items."""
+    """A prompt of an ``ask`` function: loaded once for all items; whatever it names is of the item."""
     return load_prompt(text, places)

@@ -350,6 +350,12 @@ def test_what_was_settled_is_never_in_doubt_again(state: State) -> None:
     assert state.entries(["w-1"])["w-1"] == entry(nano=120)
 
 
+def test_the_first_doubt_stands_until_it_is_settled(state: State) -> None:
+    state.settle([], [entry(kind="doubt", nano=500)])
+    state.settle([], [entry(kind="doubt", nano=900)])
+    assert state.spending()[0].doubtful == 500
+
+
 def test_what_was_settled_is_not_settled_at_another_price(state: State) -> None:
     state.settle([], [entry(nano=120)])
     state.settle([], [entry(nano=999)])

@@ -5,9 +5,10 @@ What is remembered lies in ``.seedbed/`` beside the file. Only empty cells are f
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from seedbed.recipes.fill.fields import Field, parse_fields, shape_of
 
 FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
 DATABASES = (".db", ".sqlite", ".sqlite3")
+LAST = "filling.json"
 _URL = "sqlite:///"
 
 
@@ -60,6 +62,7 @@ class Filling:
     stage: Stage
     fields: Sequence[Field]
     place: str
+    asked: Asked
     new_columns: tuple[str, ...] = ()
 
     def estimate(self, scope: Scope, spend: Spend, *, upload: bool = True) -> Any:
@@ -98,6 +101,7 @@ class Filling:
             finally:
                 corpus.close()
             self.new_columns = ()
+        _remember(self.asked, self.project)
         report = seedbed.run(self.project, None, scope, spend, with_upload=upload)
         if upload and report.error is None:
             self.project.write_file()  # also where nothing was left: another --out, or a result that was removed
@@ -128,6 +132,31 @@ def filling(asked: Asked) -> Filling:
     if database is not None:
         return _of_table(asked, fields, database)
     return _of_file(asked, fields, Path(asked.source).absolute())
+
+
+def reopened(root: Path, command: str = "") -> Project | None:
+    """The project of the last filling in a folder, for a look at how it stands; None where there was none."""
+    path = root / ".seedbed" / LAST
+    if not path.is_file():
+        return None
+    asked = Asked(**json.loads(path.read_text("utf-8")))
+    out = Path(asked.out) if asked.out is not None else None
+    return filling(replace(asked, out=out, command=command)).project
+
+
+def _remember(asked: Asked, project: Project) -> None:
+    """What was asked, beside the state, so that `seedbed status` and the like know of it."""
+    project.prepare()
+    table = "://" in asked.source or _database(asked.source) is not None
+    place = _database(asked.source) if table else Path(asked.source).absolute()
+    kept = {
+        **asdict(asked),
+        "source": f"{_URL}{place}" if table else str(place),
+        "out": str(asked.out.absolute()) if asked.out is not None else None,
+        "overrides": dict(asked.overrides),
+        "command": "",
+    }
+    (project.folder / LAST).write_text(json.dumps(kept), "utf-8")
 
 
 # ------------------------------------------------------------------------------------------ places
@@ -169,8 +198,9 @@ def _of_file(asked: Asked, fields: Sequence[Field], path: Path) -> Filling:
         source=source,
         overrides=asked.overrides,
         command=asked.command,
+        hide_logs=True,
     )
-    return Filling(project, stage, fields, str(source.out))
+    return Filling(project, stage, fields, str(source.out), asked)
 
 
 def _of_table(asked: Asked, fields: Sequence[Field], path: Path) -> Filling:
@@ -200,8 +230,9 @@ def _of_table(asked: Asked, fields: Sequence[Field], path: Path) -> Filling:
     new = tuple(f.name for f in fields if f.name.casefold() not in known)
     place = [path.name, table.name] if key == table.key else [path.name, table.name, *key]
     stage = _stage(asked, fields, Selection(table.name, key=tuple(key)), place)
-    project = project_of(path.parent, Pipeline(stage.name, [stage]), overrides=overrides, command=asked.command)
-    return Filling(project, stage, fields, f"the table {table.name} of {path}", new)
+    pipeline = Pipeline(stage.name, [stage])
+    project = project_of(path.parent, pipeline, overrides=overrides, command=asked.command, hide_logs=True)
+    return Filling(project, stage, fields, f"the table {table.name} of {path}", asked, new)
 
 
 # ------------------------------------------------------------------------------------------- stage
