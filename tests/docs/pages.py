@@ -23,7 +23,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _SIMULATOR = re.compile(r"^<!-- simulator: (?P<settings>\{.*\}) -->$", re.MULTILINE)
 _PROGRESS = re.compile(r"^\d\d:\d\d:\d\d ")
-_SHELL = set("|<>&;$`*~(){}")
 PATIENCE = 120.0
 
 
@@ -111,10 +110,8 @@ class Shell:
         if command.startswith("cd "):
             self.folder = self.folder / command[3:].strip()
             return 0, []
-        words = shlex.split(command)
-        plain = words[0] == "seedbed" and words[1:2] != ["simulate"] and not _SHELL & set(command)
-        if plain and not self.apart:
-            code, out, err = self._here(words[1:], environment)
+        if command.startswith("seedbed ") and _needs_no_shell(command) and not self.apart:
+            code, out, err = self._here(shlex.split(command)[1:], environment)
         else:
             code, out, err = self._there(command, environment)
         told = [line for line in err.splitlines() if not _PROGRESS.match(line)]
@@ -149,6 +146,12 @@ class Shell:
         )
         code = done.returncode if done.returncode >= 0 else 128 - done.returncode  # a shell says signals so
         return code, done.stdout, done.stderr
+
+
+def _needs_no_shell(command: str) -> bool:
+    """Whether words and quotes are all that a command is made of."""
+    words = shlex.shlex(command, posix=True, punctuation_chars=True)
+    return not set("$`\\*~\n") & set(command) and not any(set(word) <= set("();<>|&") for word in words)
 
 
 # ----------------------------------------------------------------------------------------- comparing

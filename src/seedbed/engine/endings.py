@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 from seedbed.engine.logs import write_page
 from seedbed.engine.project import Project, now_ms, this_host

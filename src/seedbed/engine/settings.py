@@ -74,7 +74,7 @@ STAGE: Mapping[str, Setting] = {
     "key": Setting("texts", "key columns, where the table declares none"),
     "eligible": Setting("text", "which rows; without it those with an empty output cell"),
     "prompt": Setting("text", "a Markdown file or the text itself"),
-    "shape": Setting("shape", 'a JSON Schema, a file with one, or {column = "text"}'),
+    "shape": Setting("shape", "a JSON Schema, or the name of a file with one"),
     "inputs": Setting("texts", "columns that count as inputs"),
     "per_call": Setting("count", "items asked in one request", 1),
     "attempts": Setting("count", "questions per item", 3),

@@ -1,6 +1,7 @@
 """The text of an answer → a value of the asked shape, or the reason why not.
 
-Nothing is mended here: a pair of code fences and prose around one document are taken off, the rest is read strictly.
+What is JSON is read strictly, with a pair of code fences or prose around it taken off. What is not is mended by edits
+that lose nothing, or declined.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,7 +18,11 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 import jiter
 import jsonschema_rs
 
-from seedbed.errors import ConfigError, NotReadable
+from seedbed.errors import ConfigError, NotReadable, NotRepairable
+from seedbed.policy.doubts import doubts
+from seedbed.policy.edits import Edit, Repaired, applied
+from seedbed.policy.mending import mend, proven
+from seedbed.policy.outline import Outline
 
 # ------------------------------------------------------------------------------------------ text
 
@@ -286,14 +291,25 @@ class ShapeReader:
     def __init__(self, shape: Any) -> None:
         self.schema = shape_schema(shape)
         self._validator = None if self.schema is None else _compiled(self.schema)
+        self._outline = Outline(self.schema)
 
     def read(self, text: str) -> Any:
-        """The value. Raises NotReadable; ``shape`` is the code where it is JSON of another shape."""
+        """The value. Raises NotReadable; ``shape`` is the code where it is JSON of another shape.
+
+        A doubtful reading is none: it is declined with the code ``doubtful``.
+        """
+        repaired = self.repaired(text)
+        if repaired.doubtful:
+            raise NotRepairable("; ".join(repaired.doubtful), code="doubtful")
+        return repaired.value
+
+    def repaired(self, text: str) -> Repaired:
+        """The value with the edits that it took, and the reasons to doubt it. Raises NotReadable as ``read``."""
         if self._validator is None:
             if not text.strip():
                 raise NotReadable("the answer is empty", code="empty")
-            return text
-        return self.check(read_json(text))
+            return Repaired(text)
+        return repaired_as(text, self._outline, self.check)
 
     def check(self, value: Any) -> Any:
         """The value itself, when it fits the shape."""
@@ -361,6 +377,50 @@ _MEASURES = {
     "minimum": "is less than {}",
     "maximum": "is more than {}",
 }
+
+
+# ---------------------------------------------------------------------------------------- mending
+
+
+def repaired_as(text: str, outline: Outline, check: Callable[[Any], Any]) -> Repaired:
+    """Strict JSON untouched; anything else mended without loss. Raises NotReadable."""
+    found = _untouched(text, outline, check)
+    if found is not None:
+        return found
+
+    def strictly(mended: str) -> Any:
+        return check(_strict(mended))
+
+    repaired = proven(text, mend(text, outline, strictly))
+    mended = applied(text, repaired.edits)
+    return Repaired(strictly(mended), repaired.edits, (*repaired.doubtful, *doubts(mended)))
+
+
+def _untouched(text: str, outline: Outline, check: Callable[[Any], Any]) -> Repaired | None:
+    """The reading of a text that is JSON by itself; None where it is not, or is a document inside of a string."""
+    bare = text.strip()
+    edits: tuple[Edit, ...] = ()
+    if bare[:1] == "\ufeff":
+        bare = bare.strip("\ufeff").strip()
+        begin = text.index(bare)
+        edits = tuple(each for each in (Edit(0, text[:begin], "", "space"), _tail(text, begin + len(bare))) if each)
+    if not bare:
+        raise NotReadable("the answer is empty", code="empty")
+    try:
+        value = _strict(bare)
+    except NotReadable as error:
+        if error.code in ("not_a_number", "lone_surrogate") and bare[0] in "{[" and bare[-1] in "}]":
+            raise NotRepairable(error.what, code=error.code) from None
+        return None
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        if not outline.is_blind and not outline.may_be("string"):
+            return None
+        return Repaired(check(value), edits, ("the answer is a text that holds a document",))
+    return Repaired(check(value), edits, doubts(bare))
+
+
+def _tail(text: str, end: int) -> Edit | None:
+    return Edit(end, text[end:], "", "space") if text[end:].strip(" \t\r\n") else None
 
 
 # ----------------------------------------------------------------------------------------- groups
@@ -465,8 +525,14 @@ class GroupRead:
 
 
 def read_group(text: str, keys: Sequence[str], item: ShapeReader) -> GroupRead:
-    """A group's answer, item by item: one that does not fit takes no other with it."""
-    split = split_group(read_json(text), keys)
+    """A group's answer, item by item: one that does not fit takes no other with it.
+
+    Raises NotReadable as ``ShapeReader.read``; then ``repaired_group`` tells more.
+    """
+    repaired = repaired_group(text, keys, item)
+    if repaired.doubtful:
+        raise NotRepairable("; ".join(repaired.doubtful), code="doubtful")
+    split = split_group(repaired.value, keys)
     values: dict[str, Any] = {}
     declined: dict[str, NotReadable] = {}
     for key, value in split.values.items():
@@ -475,3 +541,13 @@ def read_group(text: str, keys: Sequence[str], item: ShapeReader) -> GroupRead:
         except NotReadable as error:
             declined[key] = error
     return GroupRead(values, declined, split)
+
+
+def repaired_group(text: str, keys: Sequence[str], item: ShapeReader) -> Repaired:
+    """The value of a group's answer with its edits; only that it is a group's answer is checked."""
+
+    def check(value: Any) -> Any:
+        split_group(value, keys)
+        return value
+
+    return repaired_as(text, Outline(group_schema(item.schema, keys)), check)

@@ -696,6 +696,23 @@ def test_a_reader_is_not_blocked_by_an_open_transaction(opened: OpenState) -> No
     assert seen == [set()]
 
 
+def test_within_a_snapshot_all_is_read_as_of_one_moment(opened: OpenState) -> None:
+    reader, writer = opened(), opened()
+    writer.settle([outcome(1)])
+    with reader.snapshot():
+        before = reader.tally(STAGE).settled
+        writer.settle([outcome(2)])
+        within = reader.tally(STAGE).settled
+    assert (before, within, reader.tally(STAGE).settled) == (1, 1, 2)
+
+
+def test_a_snapshot_that_fails_leaves_a_state_that_works(state: State) -> None:
+    with pytest.raises(RuntimeError), state.snapshot():
+        raise RuntimeError
+    state.settle([outcome()])
+    assert state.tally(STAGE).settled == 1
+
+
 def test_two_that_settle_at_once_lose_nothing(opened: OpenState) -> None:
     states = [opened() for _ in range(4)]
     barrier = threading.Barrier(len(states))

@@ -1,0 +1,278 @@
+"""A reply that is no JSON as it stands: its one document found and mended, or a refusal.
+
+Around the document may stand fences, prose, tags and thoughts; it may be escaped as a whole. What is taken off stands
+in the edits. Two documents that differ, or a piece of one beside the other, are refused.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from seedbed.errors import NotReadable, NotRepairable
+from seedbed.policy.edits import Edit, Repaired, applied, joined, undone
+from seedbed.policy.outline import Outline
+from seedbed.policy.scanning import Scan
+
+Check = Callable[[str], Any]
+"""Reads strict JSON and checks its shape. Raises NotReadable."""
+
+_TRIES = 24
+_THOUGHT = re.compile(r"(?is)\A\s*<(think(?:ing)?|thought|reasoning|reflection|scratchpad|analysis)>.*?</\1>")
+_OBJECT = re.compile(
+    r"""[{｛](?=[\s\xa0\u200b\u3000\ufeff]*(?:["'“”„«＂‘`][^"'\n:：]{0,200}["'”“»＂’`]?[\s\xa0\u3000]*[:：]|[^\W\d][\w$-]{0,80}["']?\s*[:：]|//|/\*|\#|[}｝]))"""
+)
+_ARRAY = re.compile(r"""[\[［](?=[\s\xa0\u200b\u3000\ufeff]*(?:["'“„«＂‘`{｛\[［\]］\d-]|true|false|null|//|/\*|\#))""", re.IGNORECASE)
+_EITHER = re.compile(rf"(?:{_OBJECT.pattern}|{_ARRAY.pattern})", re.IGNORECASE)
+_ESCAPED = re.compile(r"\A[^\"{\[]{0,400}[{\[](?:\s|\\n|\\r|\\t)*(?:[{\[](?:\s|\\n|\\r|\\t)*)?\\\"")
+_SEQUENCE = re.compile(r'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')
+_ENTITY = re.compile(r"&(?:quot|amp|lt|gt|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
+_QUOTE_ENTITY = re.compile(r"[{\[]\s*(?:[{\[]\s*)?&(?:quot|#34|#[xX]22);")
+_PIECE_BEFORE = re.compile(r"""(?:["'”]\s*[:：]|[,，])\s*\Z""")
+_MEMBER = re.compile(r"""["“]([^"“”\n]{1,80})["”]\s*[:：]\s*(?=["“\d\[{tfn-])""")
+_BARE_MEMBER = re.compile(r"""["'“]([^"'“”\n:]{1,80})["'”]\s*[:：]""")
+_LEFT_OUT = re.compile(
+    r"(?i)[(\[<]\s*(?:\.\.\.|…)?\s*(?:to be )?(?:continue[sd]?|truncated|omitted|cut off|fortsetzung|continuare|suite|continua)\b"
+    r"|\b(?:for brevity|rest (?:is|was|of the \w+ is) (?:omitted|unchanged)|omitted here|cut off here)\b"
+    r"|^\s*(?:\.\.\.|…)\s*$",
+    re.MULTILINE,
+)
+_TAIL = re.compile(r"[\s\]})]*\Z")
+
+
+def mend(text: str, outline: Outline, check: Check) -> Repaired:
+    """The value of a reply that strict reading declined. Raises NotRepairable, or what ``check`` raises."""
+    first = _layer(text, outline)
+    if first:
+        inner = applied(text, first)
+        found = _plain(inner, outline, check)
+        edits = joined(first, found.edits)
+    else:
+        found = _plain(text, outline, check)
+        edits = list(found.edits)
+    kept = [edit for edit in edits if edit.removed != edit.inserted]
+    return Repaired(found.value, tuple(kept), found.doubtful)
+
+
+def proven(text: str, repaired: Repaired) -> Repaired:
+    """The same, after its law was tried: undoing the edits gives the text as it came. Raises NotRepairable."""
+    if undone(applied(text, repaired.edits), repaired.edits) != text:
+        raise NotRepairable("the edits do not lead back to the text", code="not_conserved")
+    return repaired
+
+
+# ------------------------------------------------------------------------- documents that are escaped
+
+
+def _layer(text: str, outline: Outline) -> list[Edit]:
+    """The edits that undo an escaping of the document as a whole; none where it has none."""
+    bare = text.strip()
+    if bare[:1] == '"' and bare[-1:] == '"' and len(bare) > 1 and not outline.is_blind:
+        return _layer_of_string(text, bare)
+    if _ESCAPED.match(text) and not re.search(r'(?<!\\)(?:\\\\)*"', text[_first_bracket(text) :]):
+        return list(_sequences(text, _first_bracket(text), len(text)))
+    begin = _first_bracket(text)
+    if _QUOTE_ENTITY.match(text, begin) and '"' not in text[begin:]:
+        return list(_entities(text, begin))
+    return []
+
+
+def _first_bracket(text: str) -> int:
+    found = re.search(r"[{\[]", text)
+    return found.start() if found else 0
+
+
+def _layer_of_string(text: str, bare: str) -> list[Edit]:
+    begin = text.index(bare)
+    end = begin + len(bare) - 1
+    try:
+        inner = json.loads(bare, strict=False)
+    except ValueError:
+        return []
+    if not isinstance(inner, str) or inner.lstrip()[:1] not in ("{", "["):
+        return []
+    edits = [Edit(begin, '"', "", "escaped")]
+    edits += _sequences(text, begin + 1, end)
+    return [*edits, Edit(end, '"', "", "escaped")]
+
+
+def _sequences(text: str, begin: int, end: int) -> Iterator[Edit]:
+    """Escapes of a JSON string undone once. Halves of a pair of surrogates stay escapes."""
+    for found in _SEQUENCE.finditer(text, begin, end):
+        plain = json.loads(f'"{found[0]}"')
+        if not "\ud800" <= plain <= "\udfff":
+            yield Edit(found.start(), found[0], plain, "escaped")
+
+
+def _entities(text: str, begin: int) -> Iterator[Edit]:
+    for found in _ENTITY.finditer(text, begin):
+        plain = html.unescape(found[0])
+        if "\x00" < plain != found[0]:
+            yield Edit(found.start(), found[0], plain, "entity")
+
+
+# ------------------------------------------------------------------------------------ documents
+
+
+@dataclass(slots=True)
+class _Found:
+    begin: int
+    end: int
+    edits: list[Edit]
+    doubts: list[str]
+    value: Any
+    strict: str
+
+
+def _plain(text: str, outline: Outline, check: Check) -> Repaired:
+    start = _after_thoughts(text)
+    documents, examples = _documents(text, start, outline, check)
+    if not documents:
+        raise _nothing(text, start, outline)
+    chosen = documents[0]
+    if any(other.strict != chosen.strict for other in documents[1:]):
+        raise NotRepairable("the answer holds more than one JSON document", code="two_documents")
+    end = chosen.end
+    tail = _TAIL.match(text, end)
+    extra = tail is not None and len(documents) == 1
+    _look_around(text, start, documents, examples, outline, extra)
+    doubts = list(chosen.doubts)
+    edits = []
+    if text[: chosen.begin].strip(" \t\r\n"):
+        edits.append(Edit(0, text[: chosen.begin], "", "around"))
+    edits += chosen.edits
+    if text[end:].strip(" \t\r\n"):
+        brackets = extra and any(mark in text[end:] for mark in "]})")
+        edits.append(Edit(end, text[end:], "", "bracket" if brackets else "around"))
+    return Repaired(chosen.value, tuple(edits), tuple(doubts))
+
+
+def _after_thoughts(text: str) -> int:
+    found = _THOUGHT.match(text)
+    return found.end() if found else 0
+
+
+def _nothing(text: str, start: int, outline: Outline) -> NotReadable:
+    if not text[start:].strip():
+        return NotRepairable("the answer is empty", code="empty")
+    return NotRepairable("the answer holds no JSON document", code="not_json")
+
+
+def _candidates(outline: Outline) -> re.Pattern[str]:
+    objects, arrays = outline.may_be("object"), outline.may_be("array")
+    if objects and not arrays:
+        return _OBJECT
+    return _ARRAY if arrays and not objects else _EITHER
+
+
+def _documents(text: str, start: int, outline: Outline, check: Check) -> tuple[list[_Found], list[tuple[int, int]]]:
+    """The documents of a text, and what has brackets, but is of another shape and stands before them."""
+    documents: list[_Found] = []
+    examples: list[tuple[int, int]] = []
+    pattern = _candidates(outline)
+    at, tries = start, 0
+    while (found := pattern.search(text, at)) is not None:
+        begin = found.start()
+        at = begin + 1
+        if not _is_start(text, begin, outline):
+            continue
+        tries += 1
+        if tries > _TRIES:
+            raise NotRepairable("the answer holds too many pieces of JSON", code="tangled")
+        scan = Scan(text)
+        try:
+            end = scan.document(begin, outline)
+        except NotRepairable:
+            if documents and not _speaks_of(text, begin, outline):
+                continue
+            if documents:
+                raise NotRepairable("the answer holds more than one JSON document", code="two_documents") from None
+            if outline.is_blind or _speaks_of(text, begin, outline):
+                raise
+            continue
+        at = end
+        inside = [edit._replace(at=edit.at - begin) for edit in scan.edits]
+        strict = applied(text[begin:end], inside)
+        try:
+            value = check(strict)
+        except NotReadable as error:
+            _example(text, begin, end, documents, outline, error)
+            examples.append((begin, end))
+            continue
+        plain = json.dumps(value, sort_keys=True)
+        documents.append(_Found(begin, end, scan.edits, scan.doubts, value, plain))
+    if not documents and examples:
+        begin, end = examples[0] if len(examples) == 1 else examples[-1]
+        scan = Scan(text)
+        scan.document(begin, outline)
+        check(applied(text[begin:end], [edit._replace(at=edit.at - begin) for edit in scan.edits]))
+    return documents, examples
+
+
+def _example(
+    text: str, begin: int, end: int, documents: list[_Found], outline: Outline, error: NotReadable
+) -> None:
+    """A document of another shape: chatter before the answer; after it, a correction of it."""
+    if error.code != "shape" or outline.is_blind:
+        raise NotRepairable(error.what, code=error.code)
+    if documents and _names_in(text[begin:end], outline):
+        raise NotRepairable("the answer holds more than one JSON document", code="two_documents")
+
+
+def _is_start(text: str, begin: int, outline: Outline) -> bool:
+    """Whether a bracket begins a document: a list only at the start of a line, or where a list is asked for."""
+    if text[begin] in "{｛":
+        return True
+    line = text.rfind("\n", max(0, begin - 200), begin)
+    before = text[line + 1 if line >= 0 else max(0, begin - 200) : begin].strip(" \t\xa0\ufeff\u200b")
+    if not before or before.endswith((":", ">", "=", "```", "```json", "：", "json")):
+        return True
+    return not outline.is_blind and text[begin + 1 :].lstrip()[:1] in ("{", "｛")
+
+
+def _speaks_of(text: str, begin: int, outline: Outline) -> bool:
+    """Whether a name of the shape stands at the start of what has a bracket there."""
+    found = re.compile(r"""[\[{｛［\s]*["'“„«＂‘`]?([^"'“”„«»＂‘’`:：\n]{1,200})""").match(text, begin)
+    return found is None or not outline.names or found[1].strip() in outline.names or text[begin] in "[［"
+
+
+def _names_in(text: str, outline: Outline) -> bool:
+    names = outline.names
+    return any(found[1].strip() in names for found in _BARE_MEMBER.finditer(text)) or (
+        bool(names) and any(name in names for name in re.findall(r"[{,]\s*(\w+)\s*:", text))
+    )
+
+
+def _look_around(
+    text: str, start: int, documents: list[_Found], examples: list[tuple[int, int]], outline: Outline, extra: bool
+) -> None:
+    """Refuse where the text around a document looks like a piece of one."""
+    spans = sorted([(each.begin, each.end) for each in documents] + examples)
+    place = start
+    for begin, end in spans:
+        _piece(text[place:begin], outline)
+        if _PIECE_BEFORE.search(text[place:begin]):
+            raise NotRepairable("a piece of JSON stands before the document", code="not_json")
+        place = end
+    after = text[place:]
+    _piece(after, outline)
+    if extra:
+        return
+    bare = after.lstrip()
+    if bare[:1] in (",", ":", '"', "，", "：") or (after and not after[0].isspace() and after[0] not in "`<.;)。~"):
+        raise NotRepairable("a piece of JSON stands after the document", code="not_json")
+    if after.count('"') % 2 and bare.find('"') < 80:
+        raise NotRepairable("a quote stands after the document", code="not_json")
+
+
+def _piece(prose: str, outline: Outline) -> None:
+    names = outline.names
+    for found in _MEMBER.finditer(prose) if not names else _BARE_MEMBER.finditer(prose):
+        if not names or found[1].strip() in names:
+            raise NotRepairable("a piece of JSON stands beside the document", code="two_documents")
+    if _LEFT_OUT.search(prose):
+        raise NotRepairable("the answer says that something was left out", code="omission")

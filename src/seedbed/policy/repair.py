@@ -1,0 +1,58 @@
+"""The front door of mending: ``repair_json(text, schema)``.
+
+Valid JSON is read as it is. Anything else is mended by edits alone, each of which keeps what it takes off, so that the
+text can be had back; where a text ends in two ways, or something is missing, nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from seedbed.errors import NotReadable, NotRepairable
+from seedbed.policy.edits import Edit, Repaired, applied, undone
+from seedbed.policy.outline import Outline
+from seedbed.policy.replies import ShapeReader, repaired_as
+
+__all__ = ["Edit", "Repaired", "applied", "repair_json", "undone"]
+
+
+def repair_json(text: str, schema: Any = None) -> Repaired:
+    """The value of a text that should be JSON, with the edits that it took and the reasons to doubt it.
+
+    ``schema`` is a JSON Schema or any other shape; with it more can be mended, and the value fits it.
+    Raises NotRepairable, whose ``code`` names the reason; NotReadable with ``shape`` for JSON of another shape
+    is one too.
+    """
+    try:
+        if schema is None:
+            return repaired_as(text, _BLIND, _any)
+        return _reader(schema).repaired(text)
+    except NotRepairable:
+        raise
+    except NotReadable as error:
+        raise NotRepairable(error.what, code=error.code, field=error.field) from None
+
+
+_BLIND = Outline()
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+def _reader(schema: Any) -> ShapeReader:
+    """A reader of the schema; those of the last few are kept."""
+    if isinstance(schema, Mapping):
+        try:
+            return _kept(json.dumps(schema))
+        except TypeError:
+            pass
+    return ShapeReader(schema)
+
+
+@lru_cache(maxsize=16)
+def _kept(schema: str) -> ShapeReader:
+    return ShapeReader(json.loads(schema))

@@ -1,0 +1,887 @@
+"""One document that is nearly JSON, from its first bracket on: the edits that make it JSON, or a refusal.
+
+A text ends at the first quote after which the document can go on, and before which its quotes pair up. So a stray
+quote is text, and what would have been a member of the object is never made of a piece of text. Where a text can end
+in two places, nothing is guessed. No place is read twice without being counted, and the count has an end.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from seedbed.errors import NotRepairable
+from seedbed.policy.edits import Edit, applied
+from seedbed.policy.outline import Outline
+
+DEPTH = 64
+"""Brackets that may be open at once in a document that needs mending."""
+
+_BLANKS = " \t\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+_REMARK = r"//[^\n]{0,4000}(?=\n|\Z)|#[^\n]{0,4000}(?=\n|\Z)|/\*(?s:.{0,4000}?)\*/"
+_SPACE = re.compile(r"[ \t\r\n]*")
+_BLANK = re.compile(f"[{_BLANKS}]*")
+_GAP = re.compile(f"(?:[{_BLANKS}]+|{_REMARK})*")
+_PIECE = re.compile(f"([ \t\r\n]+)|([{_BLANKS}])|({_REMARK})")
+_OMITTED = re.compile(
+    r"(?i)\.\.\.|…|\b(?:unchanged|omitted|truncated|continue[sd]?|remaining|rest of|same as|and so on|etc|elided"
+    r"|abbreviated|usw|und so weiter|gekürzt|ausgelassen|weggelassen|omis|restul|continuare|omesso|omitido|resto)\b"
+)
+
+CLOSERS = {
+    '"': '"',
+    "“": "”",
+    "”": "”",
+    "„": "“”",
+    "«": "»",
+    "»": "«",
+    "＂": "＂",
+    "〝": "〞",
+    "'": "'",
+    "‘": "’",
+    "’": "’",
+    "‚": "‘’",
+    "‹": "›",
+    "`": "`",
+    "＇": "＇",
+}
+_DOUBLE = '"“”„«»＂〝〞'
+_SINGLE = frozenset("'‘’‚‹›`＇")
+_MARKS = {
+    opener: re.compile(rf"(?s:\\.)|[{_DOUBLE}]" if opener not in _SINGLE else rf"(?s:\\.)|[{opener}{closers}]")
+    for opener, closers in CLOSERS.items()
+}
+_OPENING = dict(zip("{｛[［(", "}}]])", strict=True))
+_CLOSING = {"}": "}", "｝": "}", "]": "]", "］": "]", ")": ")"}
+_COMMAS = frozenset(",，")
+_PLAIN_OPEN = {"｛": "{", "［": "[", "(": "["}
+
+_KEY = re.compile(r'"((?:[^"\\\n]|\\.){0,200})"[ \t\r\n]*:')
+_ANY_KEY = re.compile(
+    rf"""(["'“”„«»＂‘’`])((?:[^"“”„«»＂\\\n:：]|\\.){{0,200}}?)(["'“”«»＂‘’`])[{_BLANKS}]*[:：]"""
+)
+_BARE_KEY = re.compile(rf"([^\W\d][\w$-]{{0,80}})[{_BLANKS}]*[:：]")
+_HALF_KEY = re.compile(rf"""(["']?)([^"'\\\n:,{{}}\[\]]{{1,80}}?)(["']?)[{_BLANKS}]*[:：]""")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\w.+-])")
+_LOOSE_NUMBER = re.compile(r"([-+]?)(0|[1-9][0-9]*)?(\.?)([0-9]*)((?:[eE][-+]?[0-9]+)?)(?![\w.+-])")
+_WORD = re.compile(r"[A-Za-z_]+(?![\w.+-])")
+_WORDS = {"true": "true", "false": "false", "null": "null", "none": "null"}
+_NO_NUMBER = re.compile(r"(?i)[-+]?(?:nan|inf(?:inity)?)\b")
+_ODD = re.compile(r'[\\"\x00-\x1f]')
+_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
+_NEXT_TEXT = re.compile(r'[ \t\r\n]+"[^"\n]*"[ \t\r\n]*[,\]\n"]')
+
+_EDGE = frozenset(" \t\r\n\xa0\u2009\u202f([{<-–—/=:;,.…!?*_~>|+")
+
+NONE, WEAK, STRONG = range(3)
+EVEN, CLOSES, OPENS = range(3)
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A bracket that is open."""
+
+    closer: str
+    outline: Outline
+    at: int
+    used: dict[str, tuple[int, int]] = field(default_factory=dict)
+    key: str = ""
+    key_at: int = 0
+    value_at: int = 0
+    number: int = 0
+    comma: int = -1
+    edits: int = 0
+    uneven: bool = False
+
+
+class Scan:
+    """Reads one document of a text; ``edits`` and ``doubts`` grow while it goes."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.size = len(text)
+        self.edits: list[Edit] = []
+        self.doubts: list[str] = []
+        self.stack: list[_Frame] = []
+        self.blind = True
+        self._left = 2_000 + 6 * sum(map(text.count, _DOUBLE + "'`‘’"))
+        self._end = 0  # of the last value
+
+    # -------------------------------------------------------------------------------- structure
+
+    def document(self, at: int, outline: Outline) -> int:
+        """The place after the document whose bracket stands at ``at``. Raises NotRepairable."""
+        self.blind = outline.is_blind
+        self._open(at, outline)
+        at += 1
+        after = False
+        while self.stack:
+            at, after = self._after(at) if after else self._item(at)
+        return at
+
+    def _open(self, at: int, outline: Outline) -> None:
+        mark = self.text[at]
+        if len(self.stack) >= DEPTH:
+            self._decline("brackets are nested too deep", "too_deep")
+        if mark in _PLAIN_OPEN:
+            self._edit(at, mark, _PLAIN_OPEN[mark], "bracket")
+        self.stack.append(_Frame(_OPENING[mark], outline, at))
+
+    def _item(self, at: int) -> tuple[int, bool]:
+        """A member or an element, or the closing bracket in its place; with whether a value was read."""
+        at = self._skip(at)
+        mark = self.text[at : at + 1]
+        frame = self.stack[-1]
+        if mark in _CLOSING:
+            if frame.comma >= 0:
+                self._insert_sorted(Edit(frame.comma, self.text[frame.comma], "", "comma"))
+            return self._close(at), True
+        if not mark:
+            self._truncated()
+        frame.comma = -1
+        frame.edits = len(self.edits)
+        if frame.closer != "}":
+            frame.value_at = at
+            return self._value(at, frame.outline.element(frame.number))
+        at = self._key(at, frame)
+        frame.value_at = at
+        return self._value(at, frame.outline.field(frame.key))
+
+    def _value(self, at: int, outline: Outline) -> tuple[int, bool]:
+        mark = self.text[at : at + 1]
+        if mark == "":
+            self._truncated()
+        if mark in _OPENING and (mark != "(" or not outline.only_text):
+            self._open(at, outline)
+            return at + 1, False
+        if mark in CLOSERS:
+            self._end = self._string(at)
+        else:
+            self._end = self._bare(at, outline)
+        return self._end, True
+
+    def _after(self, at: int) -> tuple[int, bool]:
+        """What stands after a value: a comma, a bracket, or the next one without a comma."""
+        frame = self.stack[-1]
+        end = at
+        self._ended(frame, end)
+        at = self._skip(at)
+        mark = self.text[at : at + 1]
+        if mark in _COMMAS and mark:
+            if mark != ",":
+                self._edit(at, mark, ",", "comma")
+            frame.comma = at
+            return at + 1, False
+        if mark in _CLOSING and mark:
+            return self._close(at), True
+        if not mark:
+            self._truncated()
+        if (at > end or self.text[end - 1 : end] in _CLOSING) and self._starts(frame, at):
+            self._insert_sorted(Edit(end, "", ",", "comma"))
+            return at, False
+        self._decline(f"after a value stands {mark!r}", "not_json", at)
+
+    def _starts(self, frame: _Frame, at: int) -> bool:
+        """Whether a member or an element clearly begins here."""
+        if frame.closer == "}":
+            found = self._key_at(at, frame)
+            return found is not None and (found[0] not in frame.used)
+        return self.text[at] in _OPENING or self.text[at] in CLOSERS or self.text[at] in "-0123456789tfnTFN"
+
+    def _ended(self, frame: _Frame, end: int) -> None:
+        """Book the value that ended. A key that came before with the same value is taken off, another is a refusal."""
+        if frame.closer != "}":
+            frame.number += 1
+            return
+        before = frame.used.get(frame.key)
+        if before is None:
+            frame.used[frame.key] = (frame.value_at, end)
+            return
+        if not self._same(before, (frame.value_at, end)):
+            self._decline(f'the answer has duplicate key "{frame.key}" in one object', "duplicate_key")
+        begin = frame.key_at
+        comma = self.text.rfind(",", before[1], begin)
+        begin = comma if comma >= 0 else begin
+        self.edits = [edit for edit in self.edits if edit.at + len(edit.removed) <= begin]
+        self._edit(begin, self.text[begin:end], "", "repeated")
+
+    def _same(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        return self._plain(*one) == self._plain(*other)
+
+    def _plain(self, begin: int, end: int) -> str:
+        inside = [edit._replace(at=edit.at - begin) for edit in self.edits if begin <= edit.at < end]
+        try:
+            return json.dumps(json.loads(applied(self.text[begin:end], inside)), sort_keys=True)
+        except (ValueError, RecursionError):
+            self._decline("a doubled key has a value that cannot be compared", "duplicate_key")
+
+    def _close(self, at: int) -> int:
+        """Take a closing bracket; where it is of the wrong kind, the whole run of them."""
+        mark, frame = self.text[at], self.stack[-1]
+        if _CLOSING[mark] == frame.closer:
+            plain = "]" if frame.closer == ")" else frame.closer
+            if mark != plain:
+                self._edit(at, mark, plain, "bracket")
+            self._pop(at + 1)
+            return at + 1
+        return self._wrong_closer(at)
+
+    def _pop(self, end: int) -> None:
+        frame = self.stack.pop()
+        missing = frame.outline.required - frame.used.keys() if frame.closer == "}" else None
+        if missing and not self.blind and self.stack:
+            self._decline(f'an object ends before its "{min(missing)}"', "shape", end)
+
+    def _wrong_closer(self, at: int) -> int:
+        """Closing brackets that do not fit what is open: mended where one edit does it, in one way only."""
+        run = [at]
+        place = at + 1
+        while self.text[(place := _SPACE.match(self.text, place).end()) : place + 1] in _CLOSING and place < self.size:  # type: ignore[union-attr]
+            run.append(place)
+            place += 1
+            if len(run) > DEPTH:
+                break
+        said = "".join(_CLOSING[self.text[place]] for place in run)
+        after = run[-1] + 1
+        ways: list[tuple[int, list[Edit]]] = []
+        right = ""
+        for count in range(1, len(self.stack) + 1):
+            frame = self.stack[-count]
+            right += frame.closer
+            if frame.closer == ")" or len(right) > len(said) + 1:
+                break
+            if frame.closer == "}" and not self.blind and frame.outline.required - frame.used.keys() - {frame.key}:
+                if frame.outline.required - frame.used.keys():
+                    break
+            if self._goes_on(len(self.stack) - count - 1, after, False):
+                edits = self._one_edit(run, said, right)
+                if edits is not None:
+                    ways.append((count, edits))
+        if len(ways) != 1:
+            self._decline("a closing bracket does not fit what is open", "not_json", at)
+        count, edits = ways[0]
+        self.edits += edits
+        if self.blind:
+            self._doubt("a closing bracket was missing or of the wrong kind")
+        for _ in range(count):
+            self._pop(after)
+            if self.stack and _ < count - 1:
+                self._ended(self.stack[-1], after)
+        return after
+
+    def _one_edit(self, run: list[int], said: str, right: str) -> list[Edit] | None:
+        """One bracket put in, taken out, turned, or two that changed places; the last one has to be right."""
+        text = self.text
+        if said[-1] != right[-1]:
+            return None
+        if len(right) == len(said) + 1:
+            for n, place in enumerate(run):
+                if said[n] != right[n]:
+                    good = right[n + 1 :] == said[n:]
+                    return [Edit(place, "", right[n], "bracket")] if good else None
+        if len(right) == len(said) - 1:
+            for n, place in enumerate(run):
+                if n >= len(right) or said[n] != right[n]:
+                    return [Edit(place, text[place], "", "bracket")] if said[n + 1 :] == right[n:] else None
+        wrong = [n for n in range(len(said)) if said[n] != right[n]] if len(said) == len(right) else []
+        if len(wrong) == 1:
+            return [Edit(run[wrong[0]], text[run[wrong[0]]], right[wrong[0]], "bracket")]
+        return None
+
+    # ------------------------------------------------------------------------------------- keys
+
+    def _key(self, at: int, frame: _Frame) -> int:
+        found = self._key_at(at, frame)
+        if found is None:
+            self._decline("a name was expected", "not_json", at)
+        name, end, edits = found
+        frame.key, frame.key_at = name, at
+        self.edits += edits
+        return self._skip(end)
+
+    def _key_at(self, at: int, frame: _Frame) -> tuple[str, int, list[Edit]] | None:
+        """A name with its colon: the name, the place after it, and the edits it needs."""
+        found = _KEY.match(self.text, at)
+        if found is not None:
+            return self._decoded(found[1]), found.end(), []
+        found = _ANY_KEY.match(self.text, at)
+        if found is not None and (found[3] in CLOSERS[found[1]] or self._knows(frame, found[2])):
+            name = self._decoded(found[2])
+            edits = [Edit(found.start(1), found[1], '"', "quote")] if found[1] != '"' else []
+            edits += self._content(found.start(2), found.end(2), found[1])
+            edits += [Edit(found.start(3), found[3], '"', "quote")] if found[3] != '"' else []
+            return name, found.end(), edits + self._colon(found.end())
+        found = _BARE_KEY.match(self.text, at)
+        if found is not None:
+            edits = [Edit(at, "", '"', "quote"), Edit(found.end(1), "", '"', "quote")]
+            return found[1], found.end(), edits + self._colon(found.end())
+        found = _HALF_KEY.match(self.text, at)
+        if found is None or not self._knows(frame, found[2]) or (found[1] and found[3]):
+            return None
+        edits = [Edit(at, found[1], '"', "quote"), Edit(found.end(2), found[3], '"', "quote")]
+        return found[2], found.end(), [each for each in edits if each.removed != '"'] + self._colon(found.end())
+
+    def _colon(self, end: int) -> list[Edit]:
+        return [] if self.text[end - 1] == ":" else [Edit(end - 1, self.text[end - 1], ":", "colon")]
+
+    def _decoded(self, raw: str) -> str:
+        if "\\" not in raw:
+            return raw
+        try:
+            return str(json.loads(f'"{raw}"'))
+        except ValueError:
+            return raw
+
+    def _knows(self, frame: _Frame, name: str) -> bool:
+        return name in frame.outline.fields
+
+    # ------------------------------------------------------------------------------------ texts
+
+    def _string(self, at: int) -> int:
+        """A text from its opening quote on; the place after its closing one."""
+        opener = self.text[at]
+        if self.text.startswith(opener * 3, at) and opener in "\"'":
+            end = self._triple(at, opener * 3)
+            if end:
+                return end
+        frame = self.stack[-1]
+        pairs = _Pairs(self.text, at, opener)
+        passed = opened = strays = 0
+        uneven = -1  # a quote that could close, but for quotes that do not pair up
+        for mark in _MARKS[opener].finditer(self.text, at + 1):
+            quote = mark[0]
+            if quote[0] == "\\":
+                continue
+            place = mark.start()
+            closes = quote in CLOSERS[opener]
+            if closes or (opener not in _SINGLE and not pairs.stack):
+                self._count()
+                rank = self._follow(place + 1, strays > 0)
+                if not closes and rank < STRONG:
+                    rank = NONE
+                if rank:
+                    state = pairs.state(place)
+                    if state == EVEN:
+                        if passed and rank < STRONG and self.blind:
+                            self._decline("a text can end in two places", "two_readings", at)
+                        return self._finish(at, place, opener)
+                    if rank == STRONG and state == CLOSES and not (frame.closer != "}" and passed):
+                        return self._uneven(at, place, opener, frame)
+                    if not strays and rank == STRONG and self.text[place] == '"' and not pairs.ascii_open:
+                        self._doubt("a quotation mark in a text is not closed")
+                        return self._finish(at, place, opener)
+                    passed += 1
+                    opened += state == OPENS
+                    if uneven < 0 and state == CLOSES:
+                        uneven = place
+                if closes or quote == '"':
+                    swallowed = self._swallows(place, frame)
+                    if swallowed is not None:
+                        return self._lost_closer(at, swallowed, opener, opened, uneven)
+            if quote in CLOSERS[opener] or quote == '"':
+                strays += 1
+            pairs.add(place)
+        if uneven >= 0 and passed == 1 and self.blind and frame.closer == "}":
+            return self._uneven(at, uneven, opener, frame)
+        if passed:
+            self._decline("the quotes of a text do not pair up", "two_readings", at)
+        return self._lost_at_end(at, opener)
+
+    def _finish(self, at: int, end: int, opener: str) -> int:
+        if opener != '"':
+            self._edit(at, opener, '"', "quote")
+        self.edits += self._content(at + 1, end, opener)
+        if self.text[end] != '"':
+            self._edit(end, self.text[end], '"', "quote")
+        return end + 1
+
+    def _uneven(self, at: int, end: int, opener: str, frame: _Frame) -> int:
+        """A text with a single mark such as an inch; two of them could have been one text."""
+        if opener in _SINGLE:
+            return self._finish(at, end, opener)
+        if frame.uneven and frame.key not in frame.outline.required:
+            self._decline("the quotes of two texts pair up with each other", "two_readings", at)
+        frame.uneven = True
+        if self.blind or (frame.closer == "}" and frame.key not in frame.outline.fields):
+            self._doubt("a text holds a quote without its pair")
+        return self._finish(at, end, opener)
+
+    def _triple(self, at: int, mark: str) -> int:
+        end = self.text.find(mark, at + 3)
+        if end < 0 or not self._follow(end + 3, True):
+            return 0
+        self._count(3)
+        self._edit(at, mark, '"', "quote")
+        self.edits += self._content(at + 3, end, mark)
+        self._edit(end, mark, '"', "quote")
+        return end + 3
+
+    def _swallows(self, place: int, frame: _Frame) -> int | None:
+        """Where a text would swallow the member that begins at this quote: the place of the comma before it."""
+        found = _KEY.match(self.text, place) or _ANY_KEY.match(self.text, place)
+        if found is None:
+            return None
+        name = found[1] if found.re is _KEY else found[2]
+        before = place - 1
+        while before > 0 and self.text[before] in " \t\r\n":
+            before -= 1
+        if self.text[before] not in ",，{":
+            return None
+        if name in frame.outline.names or (self.blind and re.fullmatch(r"[\w$-]{1,40}", name)):
+            return before
+        return None
+
+    def _lost_closer(self, at: int, comma: int, opener: str, opened: int, uneven: int) -> int:
+        """A text whose closing quote was left out: it ends before the comma, if a known name follows."""
+        frame = self.stack[-1]
+        end = comma
+        while end > at + 1 and self.text[end - 1] in " \t\r\n":
+            end -= 1
+        if uneven >= 0 and not opened and frame.closer == "}":
+            return self._uneven(at, uneven, opener, frame)
+        if opened or frame.closer != "}" or self.text[comma] == "{" or end == at + 1:
+            self._decline("a text would swallow what stands after it", "two_readings", at)
+        found = self._key_at(_BLANK.match(self.text, comma + 1).end(), frame)  # type: ignore[union-attr]
+        last = self.text[end - 1]
+        if found is None or found[0] in frame.used or found[0] == frame.key or last in _DOUBLE or last in "\\'":
+            self._decline("a text would swallow what stands after it", "two_readings", at)
+        pairs = _Pairs(self.text, at, opener)
+        for mark in _MARKS[opener].finditer(self.text, at + 1, end):
+            if mark[0][0] != "\\":
+                pairs.add(mark.start())
+        if pairs.state(end) != EVEN:
+            self._decline("a text has no end of its own", "two_readings", at)
+        if found[0] not in frame.outline.fields:
+            self._doubt("the end of a text was found by the name that follows")
+        return self._close_text(at, end, opener)
+
+    def _close_text(self, at: int, end: int, opener: str) -> int:
+        if opener != '"':
+            self._edit(at, opener, '"', "quote")
+        self.edits += self._content(at + 1, end, opener)
+        self._edit(end, "", '"', "quote")
+        return end
+
+    def _lost_at_end(self, at: int, opener: str) -> int:
+        """The last text of a document that lost its closing quote, with brackets on lines of their own."""
+        end = self.size
+        while end > at and self.text[end - 1] in "}] \t\r\n":
+            end -= 1
+        tail = self.text[end:]
+        brackets = "".join(tail.split())
+        wanted = "".join(frame.closer for frame in reversed(self.stack))
+        clean = not _MARKS[opener].search(self.text, at + 1, end) and "\n" not in self.text[at:end]
+        if not clean or "\n" not in tail[: len(tail) - len(tail.lstrip())] or brackets != wanted or end == at + 1:
+            self._truncated()
+        if self.blind or self.stack[-1].outline.required - self.stack[-1].used.keys() - {self.stack[-1].key}:
+            self._truncated()
+        return self._close_text(at, end, opener)
+
+    def _content(self, begin: int, end: int, opener: str) -> list[Edit]:
+        """The edits that make a piece of text the inside of a JSON string."""
+        text = self.text
+        if not _ODD.search(text, begin, end):
+            return []
+        edits = []
+        place = begin
+        single = _wild(text, begin, end)
+        while (odd := _ODD.search(text, place, end)) is not None:
+            place = odd.start()
+            mark = odd[0]
+            if mark == '"':
+                edits.append(Edit(place, "", "\\", "stray"))
+                place += 1
+            elif mark != "\\":
+                edits.append(Edit(place, mark, _ESCAPED.get(mark) or f"\\u{ord(mark):04x}", "control"))
+                place += 1
+            else:
+                place = self._backslash(place, end, edits, single)
+        return edits
+
+    def _backslash(self, at: int, end: int, edits: list[Edit], single: bool) -> int:
+        text = self.text
+        if single and _LATEX.match(text, at, end) or (single and _in_path(text, at)):
+            edits.append(Edit(at, "", "\\", "backslash"))
+            return at + 2
+        good = _ESCAPE.match(text, at, end)
+        if good is not None:
+            return good.end()
+        follower = text[at + 1 : at + 2] if at + 1 < end else ""
+        if follower in ("'", "`") or (follower in CLOSERS and follower != "") or follower == "\n":
+            if follower == "\n":
+                self._decline("a line of a text ends with a backslash", "two_readings", at)
+            edits.append(Edit(at, "\\", "", "backslash"))
+            return at + 2
+        named = _OTHER_ESCAPE.match(text, at, end)
+        if named is not None and not single:
+            code = int(named[1] or named[2] or named[3], 16)
+            if code > 0x10FFFF or 0xD800 <= code < 0xE000:
+                self._decline("the answer holds half of a surrogate pair", "lone_surrogate")
+            edits.append(Edit(at, named[0], json.dumps(chr(code))[1:-1], "backslash"))
+            return named.end()
+        if follower == "u" and re.match(r"[0-9a-fA-F]", text[at + 2 : at + 3]):
+            self._decline("an escape of a character is cut", "lone_surrogate")
+        edits.append(Edit(at, "", "\\", "backslash"))
+        return at + 1 + (follower == "\\")
+
+    # ------------------------------------------------------------------------- what may come next
+
+    def _follow(self, at: int, strays: bool) -> int:
+        """How well the document goes on if a text ended before ``at``."""
+        text = self.text
+        begin = at
+        at = (_BLANK if strays else _GAP).match(text, at).end()  # type: ignore[union-attr]
+        mark = text[at : at + 1]
+        if not mark:
+            return NONE
+        frame = self.stack[-1]
+        if mark in _COMMAS:
+            return self._follow_comma(at + 1, len(self.stack) - 1, strays)
+        if mark in _CLOSING:
+            return self._follow_closers(at, strays)
+        if at == begin:
+            return NONE
+        if frame.closer == "}":
+            return self._member(at, frame, True, "\n" in text[begin:at] or not strays)
+        if strays or not (found := _NEXT_TEXT.match(text, begin)):
+            return NONE
+        return WEAK if found else NONE
+
+    def _follow_comma(self, at: int, level: int, strays: bool) -> int:
+        text = self.text
+        at = (_BLANK if strays else _GAP).match(text, at).end()  # type: ignore[union-attr]
+        mark = text[at : at + 1]
+        if not mark:
+            return NONE
+        frame = self.stack[level]
+        if mark in _CLOSING:
+            return self._follow_closers(at, strays) if level == len(self.stack) - 1 else NONE
+        if frame.closer == "}":
+            return self._member(at, frame, level == len(self.stack) - 1, True)
+        outline = frame.outline.element(frame.number + 1)
+        if mark in CLOSERS:
+            return WEAK if outline.may_be("string") else NONE
+        if mark in _OPENING:
+            fits = outline.may_be("object" if mark in "{｛" else "array")
+            return (STRONG if level < len(self.stack) - 1 else WEAK) if fits else NONE
+        if outline.only_text:
+            return WEAK if not strays and re.compile(r"[\w]+\"").match(text, at) is None and mark.isalnum() else NONE
+        return WEAK if _NUMBER.match(text, at) or _WORD.match(text, at) else NONE
+
+    def _member(self, at: int, frame: _Frame, current: bool, clear: bool) -> int:
+        found = self._key_at(at, frame)
+        if found is None:
+            return NONE
+        name = found[0]
+        if name in frame.used or (current and name == frame.key):
+            return WEAK if clear else NONE
+        if name in frame.outline.fields:
+            return STRONG
+        return WEAK if clear and self.text[at] in CLOSERS else NONE if self.text[at] not in CLOSERS else NONE
+
+    def _follow_closers(self, at: int, strays: bool) -> int:
+        """Closing brackets that fit what is open, and what stands after them."""
+        text = self.text
+        level = len(self.stack) - 1
+        while True:
+            mark = text[at : at + 1]
+            frame = self.stack[level]
+            if mark not in _CLOSING or not mark or _CLOSING[mark] != frame.closer:
+                return NONE if strays else WEAK * (mark in _CLOSING and bool(mark))
+            if frame.closer == "}" and not self.blind:
+                missing = frame.outline.required - frame.used.keys()
+                if missing and missing != {frame.key}:
+                    return NONE if strays else WEAK
+            at += 1
+            level -= 1
+            if level < 0:
+                return STRONG if self._ends(at) else NONE if strays else WEAK
+            at = (_BLANK if strays else _GAP).match(text, at).end()  # type: ignore[union-attr]
+            if text[at : at + 1] not in _CLOSING or at >= self.size:
+                return STRONG if self._goes_on(level, at, strays) else NONE if strays else WEAK
+
+    def _goes_on(self, level: int, at: int, strays: bool) -> bool:
+        """Whether a document may go on here, after a value in the bracket of this level."""
+        if level < 0:
+            return self._ends(at)
+        at = (_BLANK if strays else _GAP).match(self.text, at).end()  # type: ignore[union-attr]
+        mark = self.text[at : at + 1]
+        frame = self.stack[level]
+        if mark and mark in _COMMAS:
+            at = (_BLANK if strays else _GAP).match(self.text, at + 1).end()  # type: ignore[union-attr]
+            mark = self.text[at : at + 1]
+            if mark and mark in _CLOSING:
+                return _CLOSING[mark] == frame.closer
+            if frame.closer != "}":
+                outline = frame.outline.element(frame.number + 1)
+                if mark and mark in "{｛":
+                    return outline.may_be("object")
+                return bool(mark) and self._follow_comma(at, level, strays) != NONE
+        if not mark:
+            return False
+        if frame.closer == "}":
+            found = self._key_at(at, frame)
+            known = not frame.outline.fields or (found is not None and found[0] in frame.outline.fields)
+            return found is not None and known and found[0] not in frame.used and found[0] != frame.key
+        return mark in "{｛" and frame.outline.element(frame.number + 1).may_be("object")
+
+    def _ends(self, at: int) -> bool:
+        """Whether a document may end here."""
+        rest = self.text[at : at + 40]
+        bare = rest.lstrip()
+        return not bare or bare[0] in "`<}])；;~" or (len(rest) > len(bare) and (bare[0] not in "\"',:"))
+
+    # ---------------------------------------------------------------------------- numbers, words
+
+    def _bare(self, at: int, outline: Outline) -> int:
+        """A number, a word such as true, or a text whose quotes are missing."""
+        text = self.text
+        if not outline.only_text or outline.may_be("null"):
+            end = self._number(at) or self._word(at)
+            if end and self._stops(end):
+                return end
+        elif (end := self._strict(at)) and self._stops(end):
+            return end
+        if _NO_NUMBER.match(text, at):
+            self._decline("the answer holds NaN or Infinity where a number stands", "not_a_number", at)
+        if text.startswith(("...", "…"), at):
+            self._decline("the answer leaves something out", "omission", at)
+        if self.blind or not outline.may_be("string"):
+            self._decline("a value is neither a number nor a word of JSON", "not_json", at)
+        return self._unquoted(at, outline)
+
+    def _strict(self, at: int) -> int:
+        found = _NUMBER.match(self.text, at)
+        if found is None:
+            found = _WORD.match(self.text, at)
+            if found is None or found[0].lower() not in _WORDS:
+                return 0
+        return found.end() if found[0][:1] in "-0123456789" or found[0] in _WORDS else 0
+
+    def _stops(self, at: int) -> bool:
+        begin = at
+        at = _GAP.match(self.text, at).end()  # type: ignore[union-attr]
+        mark = self.text[at : at + 1]
+        if not mark or mark in _COMMAS or mark in _CLOSING:
+            return True
+        return at > begin and self._starts(self.stack[-1], at)
+
+    def _number(self, at: int) -> int:
+        found = _NUMBER.match(self.text, at)
+        if found is not None:
+            return found.end()
+        found = _LOOSE_NUMBER.match(self.text, at)
+        if found is None or not (found[2] or found[4]) or (found[4] and not found[3]):
+            return 0
+        if found[1] == "+":
+            self._edit(at, "+", "", "number")
+        if not found[2]:
+            self._edit(found.end(1), "", "0", "number")
+        if found[3] and not found[4]:
+            self._edit(found.end(3), "", "0", "number")
+        return found.end()
+
+    def _word(self, at: int) -> int:
+        found = _WORD.match(self.text, at)
+        plain = _WORDS.get(found[0].lower()) if found is not None else None
+        if found is None or plain is None:
+            return 0
+        if found[0] != plain:
+            self._edit(at, found[0], plain, "word")
+        return found.end()
+
+    def _unquoted(self, at: int, outline: Outline) -> int:
+        """A text whose opening quote, or both, are missing, where the schema wants a text."""
+        for choice in outline.choices:
+            if self.text.startswith(choice, at) and self._stops(at + len(choice)):
+                return self._quoted(at, at + len(choice))
+        line = re.compile(r'[^"“”„\n{}\[\]\\]{1,4000}').match(self.text, at)
+        frame = self.stack[-1]
+        if line is None:
+            self._decline("a value is no text and no number", "not_json", at)
+        end = line.end()
+        mark = self.text[end : end + 1]
+        if mark == '"' and self._follow(end + 1, True) >= (STRONG if frame.closer == "}" else WEAK):
+            if frame.closer != "}" and "," in line[0]:
+                self._decline("a text without its opening quote could be two", "two_readings", at)
+            self._edit(at, "", '"', "quote")
+            return end + 1
+        if frame.closer == "}":
+            return self._quoted(at, self._until_next(at, end, frame))
+        word = re.compile(r"[\w-]+").match(self.text, at)
+        if word is None or not self._stops(word.end()):
+            self._decline("where a text without quotes ends cannot be told", "two_readings", at)
+        return self._quoted(at, word.end())
+
+    def _until_next(self, at: int, end: int, frame: _Frame) -> int:
+        """The end of a text without quotes: before the next known name, the line's end or the bracket."""
+        text = self.text
+        for comma in re.compile(r"[,，]").finditer(text, at, min(end + 1, self.size)):
+            place = _BLANK.match(text, comma.end()).end()  # type: ignore[union-attr]
+            found = self._key_at(place, frame)
+            if found is not None and found[0] in frame.outline.fields and found[0] not in frame.used:
+                return len(text[: comma.start()].rstrip()) if comma.start() - at < 4000 else at
+        piece = text[at:end].rstrip()
+        if piece.endswith(","):
+            piece = piece[:-1].rstrip()
+        place = _BLANK.match(text, at + len(piece)).end()  # type: ignore[union-attr]
+        if not piece or not self._stops(at + len(piece)) or text[place : place + 1] in ("", "]"):
+            self._decline("where a text without quotes ends cannot be told", "two_readings", at)
+        return at + len(piece)
+
+    def _quoted(self, at: int, end: int) -> int:
+        if end <= at or re.compile(r"[\"\\\x00-\x1f]").search(self.text, at, end):
+            self._decline("where a text without quotes ends cannot be told", "two_readings", at)
+        self._edit(at, "", '"', "quote")
+        self._edit(end, "", '"', "quote")
+        return end
+
+    # ------------------------------------------------------------------------------------- small
+
+    def _skip(self, at: int) -> int:
+        """Past white space and remarks; odd spaces and remarks are taken off."""
+        at = _SPACE.match(self.text, at).end()  # type: ignore[union-attr]
+        while (piece := _PIECE.match(self.text, at)) is not None:
+            if piece[2]:
+                self._edit(at, piece[0], "", "space")
+            elif piece[3]:
+                if _OMITTED.search(piece[0]):
+                    self._decline("a remark says that something was left out", "omission", at)
+                self._edit(at, piece[0], "", "remark")
+            at = piece.end()
+        return at
+
+    def _edit(self, at: int, removed: str, inserted: str, kind: str) -> None:
+        self.edits.append(Edit(at, removed, inserted, kind))
+
+    def _insert_sorted(self, edit: Edit) -> None:
+        """An edit at a place that was passed: only white space and remarks lie between."""
+        place = len(self.edits)
+        while place and self.edits[place - 1].at > edit.at:
+            place -= 1
+        if place and self.edits[place - 1].at == edit.at and edit.removed and self.edits[place - 1].removed:
+            self.edits[place - 1] = edit
+        else:
+            while place and edit.removed == "" and self.edits[place - 1].at == edit.at and self.edits[place - 1].removed:
+                place -= 1
+            self.edits.insert(place, edit)
+
+    def _doubt(self, words: str) -> None:
+        if words not in self.doubts:
+            self.doubts.append(words)
+
+    def _count(self, steps: int = 1) -> None:
+        self._left -= steps
+        if self._left < 0:
+            self._decline("the quotes are too tangled", "tangled")
+
+    def _truncated(self) -> NoReturn:
+        raise NotRepairable("the answer ends in the middle", code="truncated")
+
+    def _decline(self, words: str, code: str, at: int | None = None) -> NoReturn:
+        place = "" if at is None else f", at character {at}"
+        raise NotRepairable(words + place, code=code)
+
+
+# ------------------------------------------------------------------------------------ pairs of quotes
+
+_OPENERS = {"„": "“”", "“": "”", "«": "»", "‚": "‘’", "〝": "〞"}
+
+
+class _Pairs:
+    """Whether the quotes inside of a text pair up, told quote by quote."""
+
+    def __init__(self, text: str, at: int, opener: str) -> None:
+        self.text = text
+        self.begin = at
+        self.opener = opener
+        self.stack: list[str] = []
+        self.unmatched = False
+        self.wrong = False
+
+    @property
+    def ascii_open(self) -> bool:
+        return '"' in self.stack
+
+    def add(self, place: int) -> None:
+        text = self.text
+        quote = text[place]
+        before, after = text[place - 1], text[place + 1 : place + 2]
+        if quote in "'’`" and before.isalnum() and after.isalnum():
+            return
+        if quote == '"' or (quote == self.opener and quote not in _OPENERS):
+            self._plain(place, quote, before, after)
+        elif self.stack and quote in _OPENERS.get(self.stack[-1], ""):
+            self.stack.pop()
+        elif quote == "»" and not self.stack and self._opens(place, before, after):
+            self.stack.append("»")
+        elif quote == "«" and self.stack and self.stack[-1] == "»":
+            self.stack.pop()
+        elif quote in _OPENERS:
+            self.stack.append(quote)
+
+    def _opens(self, place: int, before: str, after: str) -> bool:
+        return (place == self.begin + 1 or before in _EDGE or before in _DOUBLE) and not after.isspace()
+
+    def _plain(self, place: int, quote: str, before: str, after: str) -> None:
+        first = place == self.begin + 1
+        opens = first or before in _EDGE or before in "\"“„«'"
+        closes = (not first and not before.isspace()) and (after == "" or after in _EDGE or after in "\")]}'”’»" or after.isspace())
+        if after.isspace() and not before.isspace() and not first:
+            opens = False
+        if before.isspace() and not after.isspace():
+            closes = False
+        if self.stack and closes and not (opens and not self._same(quote)):
+            self.stack.pop()
+        elif opens and not closes:
+            self.wrong |= self._same(quote)
+            self.stack.append(quote)
+        elif self.stack and self._same(quote):
+            self.stack.pop()
+        elif closes and not opens:
+            if not (quote == '"' and before.isdigit()) and quote not in _SINGLE:
+                self.unmatched = True
+        else:
+            self.stack.append(quote)
+
+    def _same(self, quote: str) -> bool:
+        return bool(self.stack) and self.stack[-1] == quote
+
+    def state(self, place: int) -> int:
+        """EVEN, or what is left over before this place."""
+        if self.stack or self.wrong:
+            return OPENS
+        return CLOSES if self.unmatched else EVEN
+
+
+# --------------------------------------------------------------------------------------- backslashes
+
+_ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+_OTHER_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))")
+_UNESCAPED = re.compile(r"\\(?:[^\"\\/bfnrtux'`“”„«»‘’＂\n\d]|u(?![0-9a-fA-F{])|x(?![0-9a-fA-F]{2}))")
+_PATH = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?!\\)[^\s\"]*")
+
+LONG_WORDS = (
+    "theta|tau|times|text(?:bf|it|rm|tt)?|textrm|tan|tanh|top|triangle|tilde|tfrac|therefore|"
+    "frac|forall|flat|nabla|neq|neg|newline|newcommand|notin|nexists|nleq|ngeq|"
+    "beta|bar|begin|binom|bigcup|bigcap|bot|boldsymbol|bullet|backslash|big|bigg|"
+    "rho|right|rightarrow|rangle|rceil|rfloor|rbrace|Rightarrow|ref"
+)
+_LATEX = re.compile(rf"\\(?:{LONG_WORDS}|nu|ne|ni|to|not|rm|bf)(?![A-Za-z])")
+
+
+def _wild(text: str, begin: int, end: int) -> bool:
+    """Whether a text has backslashes that JSON does not know: then none of its backslashes was doubled."""
+    if text.find("\\\\", begin, end) >= 0:
+        return False
+    return _UNESCAPED.search(text, begin, end) is not None
+
+
+def _in_path(text: str, at: int) -> bool:
+    """Whether a backslash belongs to a Windows path."""
+    begin = at
+    while begin > 0 and at - begin < 260 and text[begin - 1] not in ' \t\n"':
+        begin -= 1
+    return _PATH.match(text, begin, at + 1) is not None
