@@ -279,7 +279,7 @@ def pack(value: Any) -> str:
 
 def unpack(text: str) -> Any:
     """Inverse of :func:`pack`."""
-    return json.loads(text, object_hook=_unpacked) if '"$bytes"' in text else json.loads(text)
+    return json.loads(text, object_hook=_unpacked) if '$bytes"' in text else json.loads(text)
 
 
 def _packed(value: Any) -> Any:
