@@ -22,7 +22,7 @@ REJECTED = ("Q3Z", "Q11Z")
 REFUSED = "Q5Z"
 ATTEMPTS = 2
 FAULTS = (
-    *({"fault": "malformed", "item": item, "match": "Summarise", "times": None} for item in REJECTED),
+    *({"fault": "malformed", "item": item, "match": "Summarise", "times": None, "text": "No."} for item in REJECTED),
     {"fault": "refusal", "item": REFUSED, "match": "Summarise", "times": None},
 )
 EVIL = "Q7Z [bold red]no[/] \x1b[31mred\x1b[0m \u202egnp"

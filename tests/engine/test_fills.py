@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from tests.engine.crashing import kill_after, stage, start
 from tests.engine.projects import SHAPE, Table
 
 from seedbed import (
@@ -216,7 +217,7 @@ def test_three_parts_equal_one_and_share_nothing(table: Table, sim: Simulator) -
 
 
 def test_a_malformed_answer_is_asked_again_and_both_are_paid(table: Table, sim: Simulator) -> None:
-    sim.configure(faults=[{"fault": "malformed", "item": "Q3Z", "times": 1}])
+    sim.configure(faults=[{"fault": "malformed", "item": "Q3Z", "times": 1, "text": "No."}])
 
     report = run(table.project(summary()))
 
@@ -227,7 +228,7 @@ def test_a_malformed_answer_is_asked_again_and_both_are_paid(table: Table, sim: 
 
 def test_an_item_that_is_never_right_is_rejected_after_its_attempts(table: Table, sim: Simulator) -> None:
     """000.23"""
-    sim.configure(faults=[{"fault": "malformed", "item": "Q3Z", "times": None}])
+    sim.configure(faults=[{"fault": "malformed", "item": "Q3Z", "times": None, "text": "No."}])
 
     report = run(table.project(summary(attempts=2)))
 
@@ -236,7 +237,7 @@ def test_an_item_that_is_never_right_is_rejected_after_its_attempts(table: Table
 
 
 def test_recover_takes_the_rejected_again_with_fresh_attempts(table: Table, sim: Simulator) -> None:
-    sim.configure(faults=[{"fault": "malformed", "item": "Q3Z", "times": 2}])
+    sim.configure(faults=[{"fault": "malformed", "item": "Q3Z", "times": 2, "text": "No."}])
     run(table.project(summary(attempts=2)))
     sim.reset()
 
@@ -425,3 +426,51 @@ def test_an_endpoint_that_takes_no_schema_gets_a_lesser_request(table: Table, si
 
     assert report.error is None
     assert all(row[3] for row in table.rows())
+
+
+# ------------------------------------------------------------------------------------------ once more
+
+
+def test_what_the_stand_in_wrote_is_replaced_once_there_is_a_real_model(table: Table, sim: Simulator) -> None:
+    offline = table.project(summary(), tiers__default="offline/standin")
+    run(offline, None, Scope(), Spend(allow_stand_in=True))
+    made_up = table.rows()
+    table.change("update questions set summary = 'mine' where id = 2")
+
+    run(table.project(summary()))
+
+    assert sim.summary()["requests"] == 19
+    assert table.rows("select summary from questions where id = 2") == [("mine",)]
+    assert len(table.rows()) == len(made_up)
+    run(table.project(summary()))
+    assert sim.summary()["requests"] == 19
+
+
+def test_a_stage_without_a_shape_can_be_redone_when_stale(table: Table, sim: Simulator) -> None:
+    plain = Stage("q.plain", fills("questions", ["summary"]), prompt="Say: {{ text }}")
+    again = Stage("q.plain", fills("questions", ["summary"]), prompt="Say again: {{ text }}")
+    run(table.project(plain))
+    sim.reset()
+
+    run(table.project(again), None, Scope(stale=True))
+
+    assert sim.summary()["requests"] == 20
+
+
+def test_recover_takes_what_is_named_whatever_it_came_to(table: Table, sim: Simulator) -> None:
+    sim.configure(faults=[{"fault": "refusal", "item": "Q3Z", "times": 1}])
+    run(table.project(summary()))
+
+    assert recover(table.project(summary())).states == {}
+    report = recover(table.project(summary()), None, Scope(where="outcome.state = 'refused'"))
+
+    assert report.states == {"accepted": 1}
+
+
+def test_doubts_of_an_earlier_run_do_not_count_under_this_run_s_cap(table: Table, sim: Simulator) -> None:
+    kill_after(start(table, "plain"), sim, 3)
+    spent = table.project(summary()).state().spending()
+
+    report = run(table.project(stage("plain")), None, Scope(), Spend(budget=10_000_000, concurrency=1))
+
+    assert report.error is None, (report.error, spent)

@@ -121,7 +121,8 @@ def test_the_missing_figure_is_remembered_until_something_changes(
 
         with looking(project) as look, monkeypatch.context() as patch:
             patch.setattr(type(look.corpus), "page", page)
-            count_missing(look, project.stage(), look.state.standing()["q.summary"].settled)
+            calls = look.state.money()["q.summary"].calls
+            count_missing(look, project.stage(), look.state.standing()["q.summary"].settled, calls)
         return bool(looks)
 
     assert status(project).stages[0].missing == 12
@@ -130,7 +131,7 @@ def test_the_missing_figure_is_remembered_until_something_changes(
     table.add(range(21, 22))
     assert looked_at_rows()
     with looking(project) as look:
-        look.state.note("missing.q.summary", {"mark": "", "missing": 0})
+        look.state.note("missing.q.summary", {"mark": "", "missing": 0, "again": 0})
     assert status(project).stages[0].missing == 13
 
 
@@ -142,8 +143,19 @@ def test_changed_rows_of_a_stage_that_redoes_them_count_once(table: Table) -> No
     assert (stage.total, stage.done, stage.missing) == (20, 19, 1)
 
 
+def test_what_the_stand_in_made_up_is_missing_once_there_is_a_real_model(table: Table) -> None:
+    offline = table.project(summary(), tiers__default="offline/standin")
+    seedbed.generate(offline, scope=Scope(limit=5))
+    (stage,) = status(offline).stages
+    assert (stage.total, stage.done, stage.missing) == (20, 5, 15)
+    real = table.project(summary())
+    (stage,) = status(real).stages
+    assert (stage.total, stage.done, stage.missing) == (20, 0, 20)
+    assert seedbed.plan(real)[0].items == 20
+
+
 def test_stored_counts_stay_true_through_recover_upload_and_rollback(table: Table, sim: Simulator) -> None:
-    sim.configure(faults=[{"fault": "malformed", "item": f"Q{n}Z", "times": 2} for n in (2, 4, 6)])
+    sim.configure(faults=[{"fault": "malformed", "item": f"Q{n}Z", "times": 2, "text": "No."} for n in (2, 4, 6)])
     project = table.project(summary(attempts=1), topic(per_call=4))
     table.change("update questions set topic = null")
     seedbed.generate(project, "q.summary")

@@ -178,7 +178,7 @@ def test_an_intent_is_reserved_once_however_often_it_is_asked_for() -> None:
 def test_the_cap_with_the_least_room_is_named() -> None:
     wide, narrow = Cap("run", 100), Cap("project", 90, before=50)
     till = Till((wide, narrow))
-    assert till.short_of() == narrow
+    assert till.short_of() == (narrow, 50)
 
 
 def test_no_cap_is_short_where_there_is_none() -> None:

@@ -290,11 +290,10 @@ class Buyer:
                 raise _Halted
 
     def _out_of_money(self, worst: int) -> NoReturn:
-        till = self.market.till
-        cap = till.short_of()
-        if cap is None:
+        short = self.market.till.short_of()
+        if short is None:
             raise AssertionError("only a cap can decline a reservation")
-        spent = cap.before + till.spent
+        cap, spent = short
         raise BudgetReached(
             f"The {cap.name} of {usd(cap.nano)} is reached: spent {usd(spent)},"
             f" and the next call may cost up to {usd(worst)}.",

@@ -12,6 +12,7 @@ from seedbed.engine.leftovers import unsettled
 from seedbed.engine.looking import Look, looking
 from seedbed.engine.project import Project, utc_text
 from seedbed.engine.rounds import Derivation, Scope
+from seedbed.engine.selecting import typed_key
 from seedbed.errors import EmptySelection, UsageError, nearest
 from seedbed.ports.receipts import Purchase
 from seedbed.ports.state import TillEntry
@@ -167,7 +168,8 @@ def _entries(
                     fate, release = fates.get(outcome.key, ("", ""))
                     yield entry_of(outcome, fate, release)
     if MISSING in wanted:
-        for found in Derivation(look.corpus, look.state, stage, Scope(), bare=True).pages():
+        model = look.project.model_for(stage.stage)
+        for found in Derivation(look.corpus, look.state, stage, Scope(), model, bare=True).pages():
             yield from (Entry(i.key, MISSING) for i in found.items if _holds(condition, i.row, None))
 
 
@@ -227,6 +229,8 @@ def record(project: Project, name: str | None, key: str) -> Record:
     key = parse_key(key)
     with looking(project) as look:
         bound = look.bound(stage)
+        if not isinstance(stage.relation, Gathers):
+            key = key_text(typed_key(bound, key))
         settlements = [
             Settlement(outcome, uploaded.fate, uploaded.reason, release)
             for outcome, uploaded, release in look.state.history(stage.name, key)

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from seedbed import conditions
 from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage
 from seedbed.engine.binding import BoundStage
 from seedbed.engine.endings import finish_killed_runs
@@ -42,7 +43,7 @@ from seedbed.policy.budget import Cap, Till
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.models import Target
 from seedbed.ports.state import Release, RunRow, RunStatus, Spending, State
-from seedbed.records import NO_USAGE, Finding, Item, Outcome, key_text, key_values
+from seedbed.records import NO_USAGE, OUTCOME_STATES, Finding, Item, Outcome, key_text, key_values
 from seedbed.stage import Fills, Stage
 
 PREVIEWS = 3
@@ -148,7 +149,7 @@ def _open_run(project: Project, state: State, command: str, target: str, spend: 
 def _caps(project: Project, state: State, run_cap: int | None) -> tuple[Cap, ...]:
     caps = []
     if run_cap is not None:
-        caps.append(Cap("cap of this run", run_cap))
+        caps.append(Cap("cap of this run", run_cap, own=True))
     total = project.settings.get("budget", "project")
     if total is not None:
         before = sum(row.nano for row in state.spending())
@@ -460,9 +461,13 @@ def recover(
     *,
     dry_run: bool = False,
 ) -> GenerateReport:
-    """A round with fresh attempts over what was settled without an acceptable answer, or is stale."""
+    """A round with fresh attempts over what was settled without an acceptable answer, or is stale.
+
+    Rejected and failed items are taken; what is named, by key or by ``outcome.…``, is taken whatever it came to.
+    """
     if not scope.again:
-        scope = replace(scope, states=AGAIN)
+        named = scope.ids is not None or conditions.OUTCOME_PREFIX in scope.where
+        scope = replace(scope, states=OUTCOME_STATES if named else AGAIN)
     if dry_run:
         return preview(project, name, scope)
     return generate(project, name, scope, spend)

@@ -369,13 +369,14 @@ def open_project(
     settings = read_settings(root / FILE, overrides)
     recipe = _recipe(settings)
     chosen = {**settings.table("recipe"), **(recipe_settings or {})}
+    pipeline = _pipeline(settings, root, recipe, chosen)
     return Project(
         root=root,
         settings=settings,
-        pipeline=_pipeline(settings, root, recipe, chosen),
+        pipeline=pipeline,
         listeners=list(listeners),
         command=command,
-        source=_file_source(settings, root),
+        source=_file_source(settings, root, pipeline),
         recipe=recipe,
     )
 
@@ -478,13 +479,15 @@ def _from_python(path: Path) -> Pipeline:
     return Pipeline(path.parent.name, stages)
 
 
-def _file_source(settings: Settings, root: Path) -> FileSource | None:
+def _file_source(settings: Settings, root: Path, pipeline: Pipeline) -> FileSource | None:
     said = str(settings.get("project", "corpus"))
     if "://" in said or said.startswith("$"):
         return None
     path = root / said
-    outputs = [name for table in settings.table("stages").values() for name in table.get("outputs", ())]
-    return FileSource(path, filled_name(path), outputs=tuple(outputs))
+    outputs = tuple(dict.fromkeys(name for stage in pipeline.stages for name in stage.outputs))
+    keys = {stage.source.key for stage in pipeline.stages if stage.source.key}
+    key = next(iter(keys))[0] if len(keys) == 1 and len(next(iter(keys))) == 1 else None
+    return FileSource(path, filled_name(path), key, outputs)
 
 
 def filled_name(path: Path) -> Path:

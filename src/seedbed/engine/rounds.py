@@ -71,6 +71,11 @@ class Derivation:
     bare: bool = False
     _lookup: Any = field(default=None, init=False)
 
+    @property
+    def real(self) -> bool:
+        """Whether a model would be asked that is not the stand-in."""
+        return bool(self.model) and not self.model.startswith("offline/") and not self.model.endswith("/standin")
+
     def pages(self, after: Sequence[Any] | None = None) -> Iterator[Found]:
         """Pages in key order, behind the key ``after``."""
         if self.scope.again:
@@ -81,6 +86,7 @@ class Derivation:
             yield from self._groups(after)
         else:
             yield from self._rows(after)
+            yield from self._of_stand_in()
 
     # ------------------------------------------------------------------------------ four ways to look
 
@@ -94,6 +100,24 @@ class Derivation:
             if len(rows) < size:
                 return
             size = PAGE
+
+    def _of_stand_in(self) -> Iterator[Found]:
+        """Rows that still hold what the stand-in made up: missing, once there is a real model."""
+        if not self.real or not isinstance(self.stage.stage.relation, Fills):
+            return
+        if not self.state.has_stand_ins(self.stage.name):
+            return
+        after: str | None = None
+        own = self.stage.stage.condition()
+        where = conditions.conjunction(self.stage.stage.source.condition(), self.scope.condition())
+        while page := self.state.outcomes(self.stage.name, states=("accepted",), after=after, limit=1000):
+            after = page[-1].key
+            made_up = self.state.stand_ins(self.stage.name, [o.key for o in page if self.scope.part.holds(o.key)])
+            by_key = {outcome.key: outcome for outcome in page if outcome.key in made_up}
+            rows = [row for row in self._fetch(list(by_key)) if conditions.holds(where, row)]
+            rows = [row for row in rows if not conditions.holds(own, row)]  # those came with the eligible rows
+            items = [self._item(self._key(row), row) for row in rows]
+            yield Found(self._with_before(items, by_key), None)
 
     def _groups(self, after: Sequence[Any] | None) -> Iterator[Found]:
         relation = self.stage.stage.relation
@@ -156,7 +180,7 @@ class Derivation:
         keyed = {self._key(row): row for row in rows}
         keys = [key for key in keyed if self.scope.part.holds(key)]
         settled = self.state.settled(self.stage.name, keys)
-        if self.model and not (self.model.startswith("offline/") or self.model.endswith("/standin")):
+        if self.real:
             settled -= self.state.stand_ins(self.stage.name, sorted(settled))
         if self.stage.stage.on_change == "redo" and settled:
             settled -= self._changed(settled, keyed)
@@ -225,13 +249,20 @@ class Derivation:
         now = {name: cell(row.get(name)) for name in relation.outputs}
         if stage.overwrite or stage.eligible:
             return now
-        output = earlier.output if earlier is not None and isinstance(earlier.output, Mapping) else {}
+        output = output_cells(relation, earlier.output) if earlier is not None else {}
         types = self.stage.types
         return {
             name: value
             for name, value in now.items()
             if conditions.is_empty(value) or (name in output and same_cell(value, output[name], types.get(name)))
         }
+
+
+def output_cells(relation: Fills, output: Any) -> dict[str, Any]:
+    """The cells that an output stands for: by name, or the one there is where the answer is a plain value."""
+    if isinstance(output, Mapping):
+        return {name: output[name] for name in relation.outputs if name in output}
+    return {relation.outputs[0]: output} if len(relation.outputs) == 1 else {}
 
 
 def _parsed(value: Any) -> Any:

@@ -50,7 +50,7 @@ def _known_keys(stage: BoundStage, corpus: Corpus, ids: tuple[str, ...], allow_e
         return ids
     found: list[str] = []
     for start in range(0, len(ids), 1000):
-        chunk = [_typed(stage, key) for key in ids[start : start + 1000]]
+        chunk = [typed_key(stage, key) for key in ids[start : start + 1000]]
         rows = corpus.fetch(stage.source.name, stage.key, chunk)
         found.extend(key_text([row[name] for name in stage.key]) for row in rows)
     if not found and not allow_empty:
@@ -62,7 +62,8 @@ def _known_keys(stage: BoundStage, corpus: Corpus, ids: tuple[str, ...], allow_e
     return tuple(found)
 
 
-def _typed(stage: BoundStage, key: str) -> tuple[object, ...]:
+def typed_key(stage: BoundStage, key: str) -> tuple[object, ...]:
+    """The values of a key as its columns hold them. Raises UsageError for a key of another size."""
     values = key_values(key)
     if len(values) != len(stage.key):
         raise UsageError(

@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from seedbed.engine.looking import Look, looking
@@ -49,7 +49,9 @@ def status(project: Project, target: str | None = None) -> StatusReport:
         with look.state.snapshot():
             standing, money = look.state.standing(), look.state.money()
             for stage in stages:
-                counts[stage.name] = count_missing(look, stage, standing.get(stage.name, Tally()).settled)
+                settled = standing.get(stage.name, Tally()).settled
+                calls = money[stage.name].calls if stage.name in money else 0
+                counts[stage.name] = count_missing(look, stage, settled, calls)
             report = _report(look, target, counts, standing, money)
         _remember(look, counts)
         return report
@@ -105,7 +107,7 @@ def watch(
 
 @dataclass(frozen=True)
 class Counted:
-    """``again`` of the missing items are settled, and to be done again since their inputs changed.
+    """``again`` of the missing items are settled, and to be done again: changed inputs, or made up by the stand-in.
 
     ``mark`` says what the count holds for; empty where that is not known, or the count was remembered.
     """
@@ -128,22 +130,25 @@ def _stage(stage: Stage, counted: Counted, tally: Tally, money: Spending | None)
     )
 
 
-def count_missing(look: Look, stage: Stage, settled: int) -> Counted:
-    """The missing items of a stage, of which ``settled`` items are settled."""
+def count_missing(look: Look, stage: Stage, settled: int, calls: int = 0) -> Counted:
+    """The missing items of a stage, of which ``settled`` items are settled and ``calls`` calls were bought."""
     bound = look.bound(stage)
-    redo = stage.on_change == "redo"
-    mark = "" if redo else _mark(look, stage, settled)
+    mark = "" if stage.on_change == "redo" else _mark(look, stage, settled, calls)
     if mark:
         known = look.state.note(f"missing.{stage.name}")
         if known and known["mark"] == mark:
-            return Counted(int(known["missing"]))
-    missing = again = 0
-    for found in Derivation(look.corpus, look.state, bound, Scope(), bare=True).pages():
-        missing += len(found.items)
-        if redo:
-            again += len(look.state.settled(stage.name, [item.key for item in found.items]))
-    still = mark and mark == _mark(look, stage, settled)
-    return Counted(missing, again, mark if still else "")
+            return Counted(int(known["missing"]), int(known["again"]))
+    model = look.project.model_for(stage)
+    derivation = Derivation(look.corpus, look.state, bound, Scope(), model, bare=True)
+    twice = stage.on_change == "redo" or (derivation.real and look.state.has_stand_ins(stage.name))
+    fresh = 0
+    again: set[str] = set()
+    for found in derivation.pages():
+        taken = look.state.settled(stage.name, [item.key for item in found.items]) if twice else set()
+        fresh += len(found.items) - len(taken)
+        again |= taken
+    still = mark and mark == _mark(look, stage, settled, calls)
+    return Counted(fresh + len(again), len(again), mark if still else "")
 
 
 def _remember(look: Look, counts: Mapping[str, Counted]) -> None:
@@ -152,20 +157,21 @@ def _remember(look: Look, counts: Mapping[str, Counted]) -> None:
         with suppress(Pause):
             for name, counted in counts.items():
                 if counted.mark:
-                    look.state.note(f"missing.{name}", {"mark": counted.mark, "missing": counted.missing})
+                    look.state.note(f"missing.{name}", asdict(counted))
 
 
-def _mark(look: Look, stage: Stage, settled: int) -> str:
+def _mark(look: Look, stage: Stage, settled: int, calls: int) -> str:
     """What a count of missing items depends on; empty where that cannot be told cheaply.
 
-    Items settle and stay settled, so their number tells whether their set has changed.
+    Items settle and stay settled, so their number tells whether their set has changed; which of them a stand-in
+    settled changes with each call that is bought.
     """
     stamp = look.corpus.stamp()
     if stamp is None or now_ms() - stamp.changed < STILL_MS:
         return ""
-    source = stage.source
+    source, model = stage.source, look.project.model_for(stage)
     selection = [source.table, source.where, list(source.key), stage.eligible, list(stage.outputs), stage.overwrite]
-    return digest("missing", canonical_json([stamp.text, settled, repr(stage.condition()), selection]))
+    return digest("missing", canonical_json([stamp.text, settled, calls, model, repr(stage.condition()), selection]))
 
 
 def _corrupt(look: Look, stages: Sequence[Stage]) -> set[str]:

@@ -10,7 +10,7 @@ from seedbed.conditions import is_empty
 from seedbed.engine.binding import BoundStage, makes_rows
 from seedbed.engine.project import Project, new_id, now_ms
 from seedbed.engine.reports import UploadReport
-from seedbed.engine.rounds import Scope
+from seedbed.engine.rounds import Scope, output_cells
 from seedbed.errors import SourceError, UsageError
 from seedbed.policy.budget import share
 from seedbed.ports.corpus import CellWrite, Corpus, NewRow
@@ -186,10 +186,8 @@ def _count(
 
 
 def _cells(stage: BoundStage, outcome: Outcome) -> CellWrite:
-    output = outcome.output if isinstance(outcome.output, Mapping) else {}
-    outputs = stage.stage.outputs
-    if not isinstance(outcome.output, Mapping) and len(outputs) == 1:
-        output = {outputs[0]: outcome.output}
+    relation = stage.stage.relation
+    output = output_cells(relation, outcome.output) if isinstance(relation, Fills) else {}
     after = {name: output.get(name) for name in outcome.before}  # only what might be written at export
     return CellWrite(outcome.key, outcome.fingerprint, dict(outcome.before), after)
 

@@ -15,11 +15,15 @@ Answer = Literal["yes", "wait", "never"]
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """A ceiling and what had been spent under it before this run."""
+    """A ceiling and what had been spent under it before this run.
+
+    ``own``: calls of earlier processes that this one settles do not count under it.
+    """
 
     name: str
     nano: int
     before: int = 0
+    own: bool = False
 
 
 class Till:
@@ -32,6 +36,7 @@ class Till:
         self._adopted: set[str] = set()
         self._open: dict[str, int] = {}
         self._reserved = 0
+        self._reserved_before = 0
         self._lock = threading.Lock()
 
     @property
@@ -47,9 +52,10 @@ class Till:
         with self._lock:
             answer: Answer = "yes"
             for cap in self.caps:
-                used = cap.before + self.spent
-                if used + self._reserved + worst > cap.nano:
-                    answer = "wait" if self._open and used + worst <= cap.nano else "never"
+                used = self._used(cap)
+                held = self._reserved - (self._reserved_before if cap.own else 0)
+                if used + held + worst > cap.nano:
+                    answer = "wait" if held and used + worst <= cap.nano else "never"
                     if answer == "never":
                         break
             if answer == "yes":
@@ -59,8 +65,10 @@ class Till:
     def adopt(self, intent: str, worst: int) -> None:
         """Hold what an earlier process reserved and nobody settled yet, whatever the caps say."""
         with self._lock:
-            self._adopted.add(intent)
-            self._hold(intent, worst)
+            if intent not in self._open:
+                self._adopted.add(intent)
+                self._reserved_before += worst
+                self._hold(intent, worst)
 
     def _hold(self, intent: str, worst: int) -> None:
         if intent not in self._open:
@@ -81,6 +89,7 @@ class Till:
             self.spent += cost
             if intent in self._adopted:
                 self.inherited += cost
+                self._reserved_before -= worst
             return True
 
     @property
@@ -92,9 +101,13 @@ class Till:
         """The call was never charged."""
         self.settle(intent, 0)
 
-    def short_of(self) -> Cap | None:
-        """The cap with the least room left."""
-        return min(self.caps, key=lambda cap: cap.nano - cap.before - self.spent, default=None)
+    def short_of(self) -> tuple[Cap, int] | None:
+        """The cap with the least room left, and what is spent under it."""
+        cap = min(self.caps, key=lambda each: each.nano - self._used(each), default=None)
+        return None if cap is None else (cap, self._used(cap))
+
+    def _used(self, cap: Cap) -> int:
+        return cap.before + (self.own if cap.own else self.spent)
 
 
 def share(total: int, parts: int) -> list[int]:

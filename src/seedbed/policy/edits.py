@@ -30,7 +30,7 @@ class Repaired:
 
 def applied(text: str, edits: Iterable[Edit]) -> str:
     """The text with the edits made, which stand in the order of their places."""
-    parts = []
+    parts: list[str] = []
     done = 0
     for edit in edits:
         parts += text[done : edit.at], edit.inserted
@@ -41,7 +41,7 @@ def applied(text: str, edits: Iterable[Edit]) -> str:
 
 def undone(text: str, edits: Iterable[Edit]) -> str:
     """The text as it came, of one that the edits were made in."""
-    parts = []
+    parts: list[str] = []
     done = shift = 0
     for edit in edits:
         begin = edit.at + shift

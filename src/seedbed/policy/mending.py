@@ -16,17 +16,18 @@ from typing import Any
 from seedbed.errors import NotReadable, NotRepairable
 from seedbed.policy.edits import Edit, Repaired, applied, joined, undone
 from seedbed.policy.outline import Outline
-from seedbed.policy.scanning import Scan
+from seedbed.policy.scanning import BLANKS, Scan
 
 Check = Callable[[str], Any]
 """Reads strict JSON and checks its shape. Raises NotReadable."""
 
 _TRIES = 24
 _THOUGHT = re.compile(r"(?is)\A\s*<(think(?:ing)?|thought|reasoning|reflection|scratchpad|analysis)>.*?</\1>")
-_OBJECT = re.compile(
-    r"""[{｛](?=[\s\xa0\u200b\u3000\ufeff]*(?:["'“”„«＂‘`][^"'\n:：]{0,200}["'”“»＂’`]?[\s\xa0\u3000]*[:：]|[^\W\d][\w$-]{0,80}["']?\s*[:：]|//|/\*|\#|[}｝]))"""
-)
-_ARRAY = re.compile(r"""[\[［](?=[\s\xa0\u200b\u3000\ufeff]*(?:["'“„«＂‘`{｛\[［\]］\d-]|true|false|null|//|/\*|\#))""", re.IGNORECASE)
+_MARK = r"""["'“”„«＂‘`]"""
+_REMARK = r"//|/\*|\#"
+_NAMED = rf"""{_MARK}[^"'\n:：]{{0,200}}["'”“»＂’`]?[{BLANKS}]*[:：]|[^\W\d][\w$-]{{0,80}}["']?[{BLANKS}]*[:：]"""
+_OBJECT = re.compile(rf"[{{｛](?=[{BLANKS}]*(?:{_NAMED}|{_REMARK}|[}}｝]))")
+_ARRAY = re.compile(rf"[\[［](?=[{BLANKS}]*(?:{_MARK}|[{{｛\[［\]］\d-]|true|false|null|{_REMARK}))", re.IGNORECASE)
 _EITHER = re.compile(rf"(?:{_OBJECT.pattern}|{_ARRAY.pattern})", re.IGNORECASE)
 _ESCAPED = re.compile(r"\A[^\"{\[]{0,400}[{\[](?:\s|\\n|\\r|\\t)*(?:[{\[](?:\s|\\n|\\r|\\t)*)?\\\"")
 _SEQUENCE = re.compile(r'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')

@@ -19,12 +19,12 @@ from seedbed.policy.outline import Outline
 DEPTH = 64
 """Brackets that may be open at once in a document that needs mending."""
 
-_BLANKS = " \t\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+BLANKS = " \t\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 _REMARK = r"//[^\n]{0,4000}(?=\n|\Z)|#[^\n]{0,4000}(?=\n|\Z)|/\*(?s:.{0,4000}?)\*/"
 _SPACE = re.compile(r"[ \t\r\n]*")
-_BLANK = re.compile(f"[{_BLANKS}]*")
-_GAP = re.compile(f"(?:[{_BLANKS}]+|{_REMARK})*")
-_PIECE = re.compile(f"([ \t\r\n]+)|([{_BLANKS}])|({_REMARK})")
+_BLANK = re.compile(f"[{BLANKS}]*")
+_GAP = re.compile(f"(?:[{BLANKS}]+|{_REMARK})*")
+_PIECE = re.compile(f"([ \t\r\n]+)|([{BLANKS}])|({_REMARK})")
 _OMITTED = re.compile(
     r"(?i)\.\.\.|…|\b(?:unchanged|omitted|truncated|continue[sd]?|remaining|rest of|same as|and so on|etc|elided"
     r"|abbreviated|usw|und so weiter|gekürzt|ausgelassen|weggelassen|omis|restul|continuare|omesso|omitido|resto)\b"
@@ -60,10 +60,10 @@ _PLAIN_OPEN = {"｛": "{", "［": "[", "(": "["}
 
 _KEY = re.compile(r'"((?:[^"\\\n]|\\.){0,200})"[ \t\r\n]*:')
 _ANY_KEY = re.compile(
-    rf"""(["'“”„«»＂‘’`])((?:[^"“”„«»＂\\\n:：]|\\.){{0,200}}?)(["'“”«»＂‘’`])[{_BLANKS}]*[:：]"""
+    rf"""(["'“”„«»＂‘’`])((?:[^"“”„«»＂\\\n:：]|\\.){{0,200}}?)(["'“”«»＂‘’`])[{BLANKS}]*[:：]"""
 )
-_BARE_KEY = re.compile(rf"([^\W\d][\w$-]{{0,80}})[{_BLANKS}]*[:：]")
-_HALF_KEY = re.compile(rf"""(["']?)([^"'\\\n:,{{}}\[\]]{{1,80}}?)(["']?)[{_BLANKS}]*[:：]""")
+_BARE_KEY = re.compile(rf"([^\W\d][\w$-]{{0,80}})[{BLANKS}]*[:：]")
+_HALF_KEY = re.compile(rf"""(["']?)([^"'\\\n:,{{}}\[\]]{{1,80}}?)(["']?)[{BLANKS}]*[:：]""")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\w.+-])")
 _LOOSE_NUMBER = re.compile(r"([-+]?)(0|[1-9][0-9]*)?(\.?)([0-9]*)((?:[eE][-+]?[0-9]+)?)(?![\w.+-])")
 _WORD = re.compile(r"[A-Za-z_]+(?![\w.+-])")
@@ -71,9 +71,11 @@ _WORDS = {"true": "true", "false": "false", "null": "null", "none": "null"}
 _NO_NUMBER = re.compile(r"(?i)[-+]?(?:nan|inf(?:inity)?)\b")
 _ODD = re.compile(r'[\\"\x00-\x1f]')
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
+_LEFT_OUT = re.compile(r"[,\s]*(?:\.\.\.+|…)\s*(?:[,\]}]|\")")
+_SLIPPED = re.compile(r"\s*[,，]")
 _NEXT_TEXT = re.compile(r'[ \t\r\n]+"[^"\n]*"[ \t\r\n]*[,\]\n"]')
 
-_EDGE = frozenset(" \t\r\n\xa0\u2009\u202f([{<-–—/=:;,.…!?*_~>|+")
+_EDGE = frozenset(" \t\r\n\xa0\u2009\u202f([{<-–—/=:;,.…!?*_~>|+，。：；！？、（）「」『』《》·")
 
 NONE, WEAK, STRONG = range(3)
 EVEN, CLOSES, OPENS = range(3)
@@ -179,9 +181,20 @@ class Scan:
         if not mark:
             self._truncated()
         if (at > end or self.text[end - 1 : end] in _CLOSING) and self._starts(frame, at):
+            if self.text[end - 1] in CLOSERS:
+                self._seam(end - 1, at)
             self._insert_sorted(Edit(end, "", ",", "comma"))
             return at, False
         self._decline(f"after a value stands {mark!r}", "not_json", at)
+
+    def _seam(self, end: int, at: int) -> None:
+        """Between two values lacks a comma: it must not have slipped into one of two texts."""
+        text = self.text
+        inside = end - 1
+        while inside > 0 and text[inside] in " \t\r\n":
+            inside -= 1
+        if text[inside] in ",，" or (text[at] in CLOSERS and _SLIPPED.match(text, at + 1)):
+            self._decline("a comma stands inside of a text or after it", "two_readings", at)
 
     def _starts(self, frame: _Frame, at: int) -> bool:
         """Whether a member or an element clearly begins here."""
@@ -445,13 +458,9 @@ class Scan:
             self._decline("a text would swallow what stands after it", "two_readings", at)
         found = self._key_at(_BLANK.match(self.text, comma + 1).end(), frame)  # type: ignore[union-attr]
         last = self.text[end - 1]
-        if found is None or found[0] in frame.used or found[0] == frame.key or last in _DOUBLE or last in "\\'":
+        if found is None or found[0] in frame.used or found[0] == frame.key or last in _DOUBLE or last in "\\',:{}[]":
             self._decline("a text would swallow what stands after it", "two_readings", at)
-        pairs = _Pairs(self.text, at, opener)
-        for mark in _MARKS[opener].finditer(self.text, at + 1, end):
-            if mark[0][0] != "\\":
-                pairs.add(mark.start())
-        if pairs.state(end) != EVEN:
+        if opener in self.text[at + 1 : end] or '"' in self.text[at + 1 : end]:
             self._decline("a text has no end of its own", "two_readings", at)
         if found[0] not in frame.outline.fields:
             self._doubt("the end of a text was found by the name that follows")
@@ -534,9 +543,11 @@ class Scan:
         begin = at
         at = (_BLANK if strays else _GAP).match(text, at).end()  # type: ignore[union-attr]
         mark = text[at : at + 1]
-        if not mark:
+        if not mark or (at > begin and not _clear(text, begin, at)):
             return NONE
         frame = self.stack[-1]
+        if mark in ",.…" and (left_out := _LEFT_OUT.match(text, at)) is not None:
+            self._decline("the answer leaves something out", "omission", left_out.start())
         if mark in _COMMAS:
             return self._follow_comma(at + 1, len(self.stack) - 1, strays)
         if mark in _CLOSING:
@@ -544,7 +555,7 @@ class Scan:
         if at == begin:
             return NONE
         if frame.closer == "}":
-            return self._member(at, frame, True, "\n" in text[begin:at] or not strays)
+            return self._member(at, frame, True, "\n" in text[begin:at] or not strays, strays)
         if strays or not (found := _NEXT_TEXT.match(text, begin)):
             return NONE
         return WEAK if found else NONE
@@ -559,7 +570,7 @@ class Scan:
         if mark in _CLOSING:
             return self._follow_closers(at, strays) if level == len(self.stack) - 1 else NONE
         if frame.closer == "}":
-            return self._member(at, frame, level == len(self.stack) - 1, True)
+            return self._member(at, frame, level == len(self.stack) - 1, True, strays)
         outline = frame.outline.element(frame.number + 1)
         if mark in CLOSERS:
             return WEAK if outline.may_be("string") else NONE
@@ -570,7 +581,7 @@ class Scan:
             return WEAK if not strays and re.compile(r"[\w]+\"").match(text, at) is None and mark.isalnum() else NONE
         return WEAK if _NUMBER.match(text, at) or _WORD.match(text, at) else NONE
 
-    def _member(self, at: int, frame: _Frame, current: bool, clear: bool) -> int:
+    def _member(self, at: int, frame: _Frame, current: bool, clear: bool, strays: bool) -> int:
         found = self._key_at(at, frame)
         if found is None:
             return NONE
@@ -579,7 +590,7 @@ class Scan:
             return WEAK if clear else NONE
         if name in frame.outline.fields:
             return STRONG
-        return WEAK if clear and self.text[at] in CLOSERS else NONE if self.text[at] not in CLOSERS else NONE
+        return WEAK if clear and (self.text[at] in CLOSERS or not strays) else NONE
 
     def _follow_closers(self, at: int, strays: bool) -> int:
         """Closing brackets that fit what is open, and what stands after them."""
@@ -699,7 +710,8 @@ class Scan:
                 return self._quoted(at, at + len(choice))
         line = re.compile(r'[^"“”„\n{}\[\]\\]{1,4000}').match(self.text, at)
         frame = self.stack[-1]
-        if line is None:
+        first = _WORD.match(self.text, at)
+        if line is None or line[0][0] in ",:;=.'`" or (first is not None and first[0].lower() in _WORDS):
             self._decline("a value is no text and no number", "not_json", at)
         end = line.end()
         mark = self.text[end : end + 1]
@@ -764,7 +776,7 @@ class Scan:
         if place and self.edits[place - 1].at == edit.at and edit.removed and self.edits[place - 1].removed:
             self.edits[place - 1] = edit
         else:
-            while place and edit.removed == "" and self.edits[place - 1].at == edit.at and self.edits[place - 1].removed:
+            while place and not edit.removed and self.edits[place - 1].at == edit.at and self.edits[place - 1].removed:
                 place -= 1
             self.edits.insert(place, edit)
 
@@ -785,9 +797,20 @@ class Scan:
         raise NotRepairable(words + place, code=code)
 
 
+def _clear(text: str, begin: int, end: int) -> bool:
+    """Whether a gap after a quote is one for certain: a remark stands apart from the quote, and holds none itself."""
+    return text[begin] not in "/#" and text.find('"', begin, end) < 0
+
+
 # ------------------------------------------------------------------------------------ pairs of quotes
 
 _OPENERS = {"„": "“”", "“": "”", "«": "»", "‚": "‘’", "〝": "〞"}
+
+
+_SIGN = re.compile(r"[ \t\r\n]*[,:\]}]")
+"""A quote without its pair before one of these may well have been an end."""
+_SEAM = re.compile(r'"[ \t]*[,\[\]{}:]*[ \t]*\r?\n[\s,\[\]{}]{0,200}["\]}]')
+"""A line that ends as a line of the document does, before one that begins as one."""
 
 
 class _Pairs:
@@ -800,6 +823,7 @@ class _Pairs:
         self.stack: list[str] = []
         self.unmatched = False
         self.wrong = False
+        self.last = -1  # quote without its pair
 
     @property
     def ascii_open(self) -> bool:
@@ -809,6 +833,8 @@ class _Pairs:
         text = self.text
         quote = text[place]
         before, after = text[place - 1], text[place + 1 : place + 2]
+        if quote == '"':
+            self.wrong |= (after == '"' and place > self.begin + 1) or _SEAM.match(text, place) is not None
         if quote in "'’`" and before.isalnum() and after.isalnum():
             return
         if quote == '"' or (quote == self.opener and quote not in _OPENERS):
@@ -828,21 +854,22 @@ class _Pairs:
     def _plain(self, place: int, quote: str, before: str, after: str) -> None:
         first = place == self.begin + 1
         opens = first or before in _EDGE or before in "\"“„«'"
-        closes = (not first and not before.isspace()) and (after == "" or after in _EDGE or after in "\")]}'”’»" or after.isspace())
+        ends = after == "" or after in _EDGE or after in "\")]}'”’»" or after.isspace()
+        closes = ends and not first and not before.isspace()
         if after.isspace() and not before.isspace() and not first:
             opens = False
         if before.isspace() and not after.isspace():
             closes = False
-        if self.stack and closes and not (opens and not self._same(quote)):
+        if self.stack and (closes or not opens):
             self.stack.pop()
         elif opens and not closes:
             self.wrong |= self._same(quote)
             self.stack.append(quote)
-        elif self.stack and self._same(quote):
-            self.stack.pop()
         elif closes and not opens:
-            if not (quote == '"' and before.isdigit()) and quote not in _SINGLE:
-                self.unmatched = True
+            if quote not in _SINGLE:
+                self.wrong |= _SIGN.match(self.text, place + 1) is not None
+                self.last = place
+                self.unmatched |= not (quote == '"' and before.isdigit())
         else:
             self.stack.append(quote)
 
@@ -851,7 +878,7 @@ class _Pairs:
 
     def state(self, place: int) -> int:
         """EVEN, or what is left over before this place."""
-        if self.stack or self.wrong:
+        if self.stack or self.wrong or self.last == place - 1:
             return OPENS
         return CLOSES if self.unmatched else EVEN
 
@@ -860,7 +887,7 @@ class _Pairs:
 
 _ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _OTHER_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))")
-_UNESCAPED = re.compile(r"\\(?:[^\"\\/bfnrtux'`“”„«»‘’＂\n\d]|u(?![0-9a-fA-F{])|x(?![0-9a-fA-F]{2}))")
+_UNESCAPED = re.compile(r"\\(?:U(?![0-9a-fA-F]{8})|[^U\"\\/bfnrtux'`“”„«»‘’＂\n\d]|u(?![0-9a-fA-F{])|x(?![0-9a-fA-F]{2}))")
 _PATH = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?!\\)[^\s\"]*")
 
 LONG_WORDS = (

@@ -218,6 +218,13 @@ class SqliteState:
             found.update(row[0] for row in rows)
         return found
 
+    def has_stand_ins(self, stage: str) -> bool:
+        row = self._db.execute(
+            "select 1 from outcomes where stage = ? and (model like 'offline/%' or served = 'standin') limit 1",
+            (stage,),
+        ).fetchone()
+        return row is not None
+
     def settled_in_round(self, round_id: str, stage: str, keys: Sequence[str]) -> set[str]:
         found: set[str] = set()
         for chunk in _chunks(keys):
