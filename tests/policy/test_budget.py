@@ -23,28 +23,37 @@ class TillLaws(RuleBasedStateMachine):
         super().__init__()
         self.till = Till()
         self.open: dict[str, int] = {}
-        self.spent = 0
+        self.adopted: set[str] = set()
+        self.spent = {"own": 0, "all": 0}
         self.over = 0
         self.count = 0
 
-    @initialize(caps=st.lists(st.tuples(st.integers(0, 100), st.integers(0, 40)), max_size=3))
-    def opened(self, caps: list[tuple[int, int]]) -> None:
-        self.till = Till(tuple(Cap(f"cap {n}", nano, before) for n, (nano, before) in enumerate(caps)))
+    @initialize(caps=st.lists(st.tuples(st.integers(0, 100), st.integers(0, 40), st.booleans()), max_size=3))
+    def opened(self, caps: list[tuple[int, int, bool]]) -> None:
+        self.till = Till(tuple(Cap(f"cap {n}", nano, before, own) for n, (nano, before, own) in enumerate(caps)))
 
-    def fits(self, worst: int, held: int) -> bool:
-        return all(cap.before + self.spent + held + worst <= cap.nano for cap in self.till.caps)
+    def used(self, cap: Cap) -> int:
+        return cap.before + self.spent["own" if cap.own else "all"]
+
+    def held(self, cap: Cap) -> int:
+        return sum(worst for intent, worst in self.open.items() if not (cap.own and intent in self.adopted))
+
+    def answer(self, worst: int) -> str:
+        """What the till has to say: no sooner *never* than no call that is open could make room."""
+        full = [cap for cap in self.till.caps if self.used(cap) + self.held(cap) + worst > cap.nano]
+        if any(self.used(cap) + worst > cap.nano for cap in full):
+            return "never"
+        return "wait" if full else "yes"
 
     @rule(target=reserved, worst=amount)
     def reserve(self, worst: int) -> Any:
         self.count += 1
         intent = f"i{self.count}"
-        held = sum(self.open.values())
-        if_not = "wait" if self.open and self.fits(worst, 0) else "never"
-        expected = "yes" if self.fits(worst, held) else if_not
+        expected = self.answer(worst)
         assert self.till.reserve(intent, worst) == expected
         if expected == "yes":
             self.open[intent] = worst
-            assert all(cap.before + self.till.spent + self.till.reserved <= cap.nano for cap in self.till.caps)
+            assert all(self.used(cap) + self.held(cap) <= cap.nano for cap in self.till.caps)
         return intent
 
     @rule(target=reserved, worst=amount)
@@ -53,6 +62,7 @@ class TillLaws(RuleBasedStateMachine):
         intent = f"i{self.count}"
         self.till.adopt(intent, worst)
         self.open[intent] = worst
+        self.adopted.add(intent)
         self.over += worst
         return intent
 
@@ -66,7 +76,10 @@ class TillLaws(RuleBasedStateMachine):
         worst = self.open.pop(intent, None)
         actual = None if share is None else int((worst or 0) * share)
         assert self.till.settle(intent, actual) is (worst is not None)
-        self.spent += (worst or 0) if actual is None or worst is None else actual
+        if worst is not None:
+            cost = worst if actual is None else actual
+            self.spent["all"] += cost
+            self.spent["own"] += 0 if intent in self.adopted else cost
         return intent
 
     @rule(target=ended, intent=consumes(reserved))
@@ -81,13 +94,13 @@ class TillLaws(RuleBasedStateMachine):
 
     @invariant()
     def the_sums_are_those_of_what_happened(self) -> None:
-        assert (self.till.spent, self.till.reserved) == (self.spent, sum(self.open.values()))
+        assert (self.till.spent, self.till.reserved) == (self.spent["all"], sum(self.open.values()))
 
     @invariant()
     def no_cap_is_exceeded_but_by_what_was_adopted(self) -> None:
         for cap in self.till.caps:
-            used = self.till.spent + self.till.reserved
-            assert cap.before + used <= max(cap.nano, cap.before) + self.over
+            over = 0 if cap.own else self.over
+            assert self.used(cap) + self.held(cap) <= max(cap.nano, cap.before) + over
 
 
 TestTillLaws = TillLaws.TestCase
@@ -166,6 +179,13 @@ def test_what_an_earlier_process_reserved_is_held_beyond_any_cap() -> None:
     till = Till((Cap("run", 100),))
     till.adopt("old", 150)
     assert (till.reserved, till.reserve("a", 60)) == (150, "wait")
+
+
+def test_what_an_earlier_process_reserved_does_not_count_under_a_cap_of_this_one_alone() -> None:
+    till = Till((Cap("run", 100, own=True),))
+    till.adopt("old", 150)
+    till.settle("old", 150)
+    assert till.reserve("a", 100) == "yes"
 
 
 def test_an_intent_is_reserved_once_however_often_it_is_asked_for() -> None:

@@ -33,7 +33,7 @@ _ESCAPED = re.compile(r"\A[^\"{\[]{0,400}[{\[](?:\s|\\n|\\r|\\t)*(?:[{\[](?:\s|\
 _SEQUENCE = re.compile(r'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')
 _ENTITY = re.compile(r"&(?:quot|amp|lt|gt|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _QUOTE_ENTITY = re.compile(r"[{\[]\s*(?:[{\[]\s*)?&(?:quot|#34|#[xX]22);")
-_PIECE_BEFORE = re.compile(r"""(?:["'”]\s*[:：]|[,，])\s*\Z""")
+_PIECE_BEFORE = re.compile(r"""(?:["'”]\s*[}\]]*\s*[:：]\s*|[,，]\s*|[{}\[\]"])\Z""")
 _MEMBER = re.compile(r"""["“]([^"“”\n]{1,80})["”]\s*[:：]\s*(?=["“\d\[{tfn-])""")
 _BARE_MEMBER = re.compile(r"""["'“]([^"'“”\n:]{1,80})["'”]\s*[:：]""")
 _LEFT_OUT = re.compile(
@@ -148,6 +148,8 @@ def _plain(text: str, outline: Outline, check: Check) -> Repaired:
     edits += chosen.edits
     if text[end:].strip(" \t\r\n"):
         brackets = extra and any(mark in text[end:] for mark in "]})")
+        if brackets and outline.is_blind:
+            doubts.append("a closing bracket stands after the document")
         edits.append(Edit(end, text[end:], "", "bracket" if brackets else "around"))
     return Repaired(chosen.value, tuple(edits), tuple(doubts))
 

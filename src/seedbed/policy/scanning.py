@@ -181,8 +181,7 @@ class Scan:
         if not mark:
             self._truncated()
         if (at > end or self.text[end - 1 : end] in _CLOSING) and self._starts(frame, at):
-            if self.text[end - 1] in CLOSERS:
-                self._seam(end - 1, at)
+            self._seam(end - 1, at)
             self._insert_sorted(Edit(end, "", ",", "comma"))
             return at, False
         self._decline(f"after a value stands {mark!r}", "not_json", at)
@@ -193,7 +192,7 @@ class Scan:
         inside = end - 1
         while inside > 0 and text[inside] in " \t\r\n":
             inside -= 1
-        if text[inside] in ",，" or (text[at] in CLOSERS and _SLIPPED.match(text, at + 1)):
+        if (text[inside] in ",，" and text[end] in CLOSERS) or (text[at] in CLOSERS and _SLIPPED.match(text, at + 1)):
             self._decline("a comma stands inside of a text or after it", "two_readings", at)
 
     def _starts(self, frame: _Frame, at: int) -> bool:
@@ -834,7 +833,7 @@ class _Pairs:
         quote = text[place]
         before, after = text[place - 1], text[place + 1 : place + 2]
         if quote == '"':
-            self.wrong |= (after == '"' and place > self.begin + 1) or _SEAM.match(text, place) is not None
+            self.wrong |= (before == '"' and place > self.begin + 1) or _SEAM.match(text, place) is not None
         if quote in "'’`" and before.isalnum() and after.isalnum():
             return
         if quote == '"' or (quote == self.opener and quote not in _OPENERS):
