@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         plan,
         preview,
         recover,
+        reread,
         roll_back,
         run,
         upload,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     )
     from seedbed.engine.project import FileSource, Project, open_project, project_of
     from seedbed.engine.rounds import Scope
+    from seedbed.policy.repair import repair_json
     from seedbed.ports.corpus import Corpus, NewRow
     from seedbed.records import Finding, Item, Outcome, Part, key_text, row_id
     from seedbed.stage import Call, Lookup, Pipeline, Row, Selection, Stage, fills, gathers, makes, unique
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "errors": "seedbed.errors",
     "cost": "seedbed.engine.books",
+    "repair_json": "seedbed.policy.repair",
     **dict.fromkeys(
         (
             "Spend",
@@ -43,6 +46,7 @@ _HOMES = {
             "plan",
             "preview",
             "recover",
+            "reread",
             "roll_back",
             "run",
             "upload",
@@ -91,6 +95,8 @@ __all__ = [
     "preview",
     "project_of",
     "recover",
+    "repair_json",
+    "reread",
     "roll_back",
     "row_id",
     "run",

@@ -39,7 +39,30 @@ _SENTENCES = {
     "zh": "他说{q}你好{p}，然后离开了|书名：{q}红楼梦{p}。很长",
     "ja": "彼は{q}はい{p}と言った|題名は{q}雪国{p}です",
 }
-_WORDS = ["casă", "drum", "mic", "Haus", "Weg", "river", "stone", "l'eau", "città", "świat", "мир", "世界", "雪", "don't", "a/b", "C++", "100%", "e-mail", "x,y", "(sic)", "#1", "50/50"]
+_WORDS = [
+    "casă",
+    "drum",
+    "mic",
+    "Haus",
+    "Weg",
+    "river",
+    "stone",
+    "l'eau",
+    "città",
+    "świat",
+    "мир",
+    "世界",
+    "雪",
+    "don't",
+    "a/b",
+    "C++",
+    "100%",
+    "e-mail",
+    "x,y",
+    "(sic)",
+    "#1",
+    "50/50",
+]
 
 
 @dataclass
@@ -82,7 +105,11 @@ class _Writer:
 
 
 def _object(fields: dict[str, Any], optional: tuple[str, ...] = (), closed: bool = True) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object", "properties": fields, "required": [n for n in fields if n not in optional]}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": fields,
+        "required": [n for n in fields if n not in optional],
+    }
     return {**schema, "additionalProperties": False} if closed else schema
 
 
@@ -100,7 +127,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         {"summary": _TEXT, "tags": _TEXTS, "year": _INT, "ok": {"type": "boolean"}, "kind": {"enum": ["a", "b c"]}}
     ),
     "facts": _object({"facts": {"type": "array", "items": _FACT}, "source": _TEXT}),
-    "quiz": _object({"question": _TEXT, "options": {**_TEXTS, "minItems": 4, "maxItems": 4}, "score": _NUM, "why": _TEXT}),
+    "quiz": _object(
+        {"question": _TEXT, "options": {**_TEXTS, "minItems": 4, "maxItems": 4}, "score": _NUM, "why": _TEXT}
+    ),
     "list": {"type": "array", "items": _FACT},
     "open": _object({"name": _TEXT, "about": {"anyOf": [_TEXT, {"type": "null"}]}, "steps": _TEXTS}, ("about",), False),
     "tree": _TREE,
@@ -136,11 +165,22 @@ class _Maker:
         draw = self.draw
         if name == "article":
             tags = [draw.choice([self.short, self.text])() for _ in range(draw.randrange(1, 5))]
-            return {"summary": self.text(), "tags": tags, "year": draw.randrange(-50, 2030), "ok": draw.random() < 0.5, "kind": draw.choice(["a", "b c"])}
+            return {
+                "summary": self.text(),
+                "tags": tags,
+                "year": draw.randrange(-50, 2030),
+                "ok": draw.random() < 0.5,
+                "kind": draw.choice(["a", "b c"]),
+            }
         if name == "facts":
             return {"facts": [self.fact() for _ in range(draw.randrange(1, 4))], "source": self.text()}
         if name == "quiz":
-            return {"question": self.text(), "options": [self.text() for _ in range(4)], "score": draw.choice([1.5, 0.25, 12.0, -3.5]), "why": self.text()}
+            return {
+                "question": self.text(),
+                "options": [self.text() for _ in range(4)],
+                "score": draw.choice([1.5, 0.25, 12.0, -3.5]),
+                "why": self.text(),
+            }
         if name == "list":
             return [self.fact() for _ in range(draw.randrange(1, 4))]
         if name == "open":
@@ -303,13 +343,21 @@ def _formed(draft: _Draft, forms: list[str], array: bool | None = False) -> tupl
 
 @_fault("stray before signs")
 def _(draft: _Draft) -> tuple[str, Any]:
-    forms = ["see 'x': it's 'y', 'z'; and 'w'".replace("it's", "it is"), "set {'a': 1} or ['b'] here", "the 'x', or 'y': both", "print('a', 'b') and 'c'} end"]
+    forms = [
+        "see 'x': it's 'y', 'z'; and 'w'".replace("it's", "it is"),
+        "set {'a': 1} or ['b'] here",
+        "the 'x', or 'y': both",
+        "print('a', 'b') and 'c'} end",
+    ]
     return _formed(draft, forms)
 
 
 @_fault("key-like text", "either")
 def _(draft: _Draft) -> tuple[str, Any]:
-    return _formed(draft, ["He wrote 'x', 'word': 'y' in it", "it says 'a', 'note': 'b' here", "'x', 'title': 'y'", "a 'b', 'name': 5 c"])
+    return _formed(
+        draft,
+        ["He wrote 'x', 'word': 'y' in it", "it says 'a', 'note': 'b' here", "'x', 'title': 'y'", "a 'b', 'name': 5 c"],
+    )
 
 
 @_fault("inch", "either")
@@ -319,33 +367,66 @@ def _(draft: _Draft) -> tuple[str, Any]:
 
 @_fault("lists in a text of a list", "either")
 def _(draft: _Draft) -> tuple[str, Any]:
-    return _formed(draft, ["He said 'hello', 'goodbye' and left", "x 'a', 'b' y", "'a', 'b', 'c' are", "the 'x', 'y', 'z'", "a' b, 'c' d"], True)
+    return _formed(
+        draft,
+        [
+            "He said 'hello', 'goodbye' and left",
+            "x 'a', 'b' y",
+            "'a', 'b', 'c' are",
+            "the 'x', 'y', 'z'",
+            "a' b, 'c' d",
+        ],
+        True,
+    )
 
 
 @_fault("fence")
 def _(draft: _Draft) -> tuple[str, Any]:
     text, draw = draft.text(), draft.draw
-    forms = [f"```json\n{text}\n```", f"```\n{text}\n```\n", f"Here:\n```json\n{text}\n```\nDone.", f"```json\n{text}", f"{text}\n```", f"~~~json\n{text}\n~~~", f"```json {text}```"]
+    forms = [
+        f"```json\n{text}\n```",
+        f"```\n{text}\n```\n",
+        f"Here:\n```json\n{text}\n```\nDone.",
+        f"```json\n{text}",
+        f"{text}\n```",
+        f"~~~json\n{text}\n~~~",
+        f"```json {text}```",
+    ]
     return draw.choice(forms), draft.value
 
 
 @_fault("prose")
 def _(draft: _Draft) -> tuple[str, Any]:
     text, draw = draft.text(), draft.draw
-    forms = [f"Sure! Here is the JSON:\n\n{text}\n\nLet me know.", f"Iată răspunsul: {text}", f"{text}\nI hope that helps!", f"<think>maybe {{x}} or so</think>\n{text}", f"<answer>{text}</answer>", f"Result = {text};", f"As \"asked\" by you, here:\n{text}\nBest, \"me\"."]
+    forms = [
+        f"Sure! Here is the JSON:\n\n{text}\n\nLet me know.",
+        f"Iată răspunsul: {text}",
+        f"{text}\nI hope that helps!",
+        f"<think>maybe {{x}} or so</think>\n{text}",
+        f"<answer>{text}</answer>",
+        f"Result = {text};",
+        f'As "asked" by you, here:\n{text}\nBest, "me".',
+    ]
     return draw.choice(forms), draft.value
 
 
 @_fault("prose with brackets")
 def _(draft: _Draft) -> tuple[str, Any]:
     text, draw = draft.text(), draft.draw
-    forms = [f"I fill {{title}} and {{note}} [1]:\n{text}", f"<think>Like {{\"example\": 1}}? No.</think>{text}", f"See [the docs](http://x.y/z) and {{braces}}.\n\n{text}\n\nUse {{it}} well.", f"Format: {{\"field\": \"value\"}}\n\n{text}"]
+    forms = [
+        f"I fill {{title}} and {{note}} [1]:\n{text}",
+        f'<think>Like {{"example": 1}}? No.</think>{text}',
+        f"See [the docs](http://x.y/z) and {{braces}}.\n\n{text}\n\nUse {{it}} well.",
+        f'Format: {{"field": "value"}}\n\n{text}',
+    ]
     return draw.choice(forms), draft.value
 
 
 @_fault("raw newline")
 def _(draft: _Draft) -> tuple[str, Any]:
-    value = _rewritten(draft, lambda _: draft.draw.choice(["one\ntwo", "a, b,\nc", "- x\n- y\n", "\tq\n\nw", "a\r\nb", "x:\n  y"]))
+    value = _rewritten(
+        draft, lambda _: draft.draw.choice(["one\ntwo", "a, b,\nc", "- x\n- y\n", "\tq\n\nw", "a\r\nb", "x:\n  y"])
+    )
     return re.sub(r"\\([nrt])", lambda m: {"n": "\n", "r": "\r", "t": "\t"}[m[1]], _written(draft, value)), value
 
 
@@ -388,7 +469,9 @@ def _(draft: _Draft) -> tuple[str, Any]:
 
 @_fault("words of python")
 def _(draft: _Draft) -> tuple[str, Any]:
-    words = draft.draw.choice([{"true": "True", "false": "False", "null": "None"}, {"true": "TRUE", "false": "FALSE", "null": "NULL"}])
+    words = draft.draw.choice(
+        [{"true": "True", "false": "False", "null": "None"}, {"true": "TRUE", "false": "FALSE", "null": "NULL"}]
+    )
     text = draft.text(lambda kind, text: words.get(text, text) if kind == "bare" else text)
     if text == draft.text():
         raise _Unfit
@@ -398,7 +481,9 @@ def _(draft: _Draft) -> tuple[str, Any]:
 @_fault("typographic quotes")
 def _(draft: _Draft) -> tuple[str, Any]:
     opener, closer = draft.draw.choice(["“”", "„“", "«»", "„”", "＂＂"])
-    return draft.text(lambda kind, text: _requoted(text, opener, closer) if kind in ("text", "key") else text), draft.value
+    return draft.text(
+        lambda kind, text: _requoted(text, opener, closer) if kind in ("text", "key") else text
+    ), draft.value
 
 
 @_fault("typographic names")
@@ -418,14 +503,18 @@ def _(draft: _Draft) -> tuple[str, Any]:
 
 @_fault("full width")
 def _(draft: _Draft) -> tuple[str, Any]:
-    signs = draft.draw.choice([{",": "，", ":": "："}, {",": "，"}, {":": "："}, {"{": "｛", "}": "｝", "[": "［", "]": "］"}])
+    signs = draft.draw.choice(
+        [{",": "，", ":": "："}, {",": "，"}, {":": "："}, {"{": "｛", "}": "｝", "[": "［", "]": "］"}]
+    )
     return draft.text(lambda kind, text: signs.get(kind, text)), draft.value
 
 
 @_fault("trailing comma")
 def _(draft: _Draft) -> tuple[str, Any]:
     pieces = list(draft.pieces)
-    at = draft.draw.choice([n for n, (kind, _) in enumerate(pieces) if kind in "}]" and pieces[n - 1][0] not in "{["] or [0])
+    at = draft.draw.choice(
+        [n for n, (kind, _) in enumerate(pieces) if kind in "}]" and pieces[n - 1][0] not in "{["] or [0]
+    )
     if not at:
         raise _Unfit
     at -= pieces[at - 1][0] == "space"
@@ -469,7 +558,7 @@ def _(draft: _Draft) -> tuple[str, Any]:
 
 @_fault("remarks")
 def _(draft: _Draft) -> tuple[str, Any]:
-    remark = draft.draw.choice(["// the \"title\"\n", "/* it's {a} */", "# see, x\n", "// http://x.y, \"a\": 1\n"])
+    remark = draft.draw.choice(['// the "title"\n', "/* it's {a} */", "# see, x\n", '// http://x.y, "a": 1\n'])
     at = draft.pick(",", "{", "[")
     return draft.with_piece(at, draft.pieces[at][1] + " " + remark), draft.value
 
@@ -533,7 +622,15 @@ def _(draft: _Draft) -> tuple[str, Any]:
 
 @_fault("unknown escapes")
 def _(draft: _Draft) -> tuple[str, Any]:
-    forms = ["C:\\Users\\ana", "$\\alpha + \\gamma$", "\\d+\\s*\\w", "D:\\Games\\x\\y", "a\\_b \\* c", "\\alpha \\theta \\frac", "C:\\Users\\temp\\new"]
+    forms = [
+        "C:\\Users\\ana",
+        "$\\alpha + \\gamma$",
+        "\\d+\\s*\\w",
+        "D:\\Games\\x\\y",
+        "a\\_b \\* c",
+        "\\alpha \\theta \\frac",
+        "C:\\Users\\temp\\new",
+    ]
     form = draft.draw.choice(forms)
     value = _rewritten(draft, lambda _: form)
     return _written(draft, value).replace("\\\\", "\\"), value
@@ -547,7 +644,15 @@ def _(draft: _Draft) -> tuple[str, Any]:
 
 @_fault("escapes that mean another", "either")
 def _(draft: _Draft) -> tuple[str, Any]:
-    forms = ["$\\theta + \\beta$", "\\frac{1}{2}", "C:\\temp\\new", "x \\times y", "$\\nu$ and \\neq", "D:\\files\\bin", "E:\\reports"]
+    forms = [
+        "$\\theta + \\beta$",
+        "\\frac{1}{2}",
+        "C:\\temp\\new",
+        "x \\times y",
+        "$\\nu$ and \\neq",
+        "D:\\files\\bin",
+        "E:\\reports",
+    ]
     form = draft.draw.choice(forms)
     value = _rewritten(draft, lambda _: form)
     return _written(draft, value).replace("\\\\", "\\"), value
@@ -563,7 +668,9 @@ def _(draft: _Draft) -> tuple[str, Any]:
 @_fault("half a surrogate", "refuse")
 def _(draft: _Draft) -> tuple[str, Any]:
     value = _rewritten(draft, lambda _: "A X B")
-    return _written(draft, value).replace("A X", "A " + draft.draw.choice(["\\ud83d", "\\udc00", "\\u02", "\ud800", "\\u{d83d}"])), value
+    return _written(draft, value).replace(
+        "A X", "A " + draft.draw.choice(["\\ud83d", "\\udc00", "\\u02", "\ud800", "\\u{d83d}"])
+    ), value
 
 
 @_fault("escaped as a whole")
@@ -575,7 +682,13 @@ def _(draft: _Draft) -> tuple[str, Any]:
 
 @_fault("entities")
 def _(draft: _Draft) -> tuple[str, Any]:
-    text = draft.text().replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace("'", draft.draw.choice(["'", "&#39;"]))
+    text = (
+        draft.text()
+        .replace("&", "&amp;")
+        .replace('"', "&quot;")
+        .replace("<", "&lt;")
+        .replace("'", draft.draw.choice(["'", "&#39;"]))
+    )
     return text, draft.value
 
 
@@ -627,7 +740,9 @@ def _(draft: _Draft) -> tuple[str, Any]:
     kind, text = draft.pieces[at]
     if kind == ",":
         return draft.with_piece(at, draft.draw.choice([", ...,", ", // ... rest unchanged\n", ", …,"])), draft.value
-    return draft.with_piece(at, draft.draw.choice([", ...", "...", ", /* remaining items omitted */"]) + text), draft.value
+    return draft.with_piece(
+        at, draft.draw.choice([", ...", "...", ", /* remaining items omitted */"]) + text
+    ), draft.value
 
 
 @_fault("omission in a text", "refuse")
@@ -640,7 +755,9 @@ def _(draft: _Draft) -> tuple[str, Any]:
 @_fault("no number", "refuse")
 def _(draft: _Draft) -> tuple[str, Any]:
     at = _number(draft)
-    return draft.with_piece(at, draft.draw.choice(["NaN", "Infinity", "-Infinity", "N/A", "8/10", "~5", "1,234", "5 km", "??", "1.2.3"])), None
+    return draft.with_piece(
+        at, draft.draw.choice(["NaN", "Infinity", "-Infinity", "N/A", "8/10", "~5", "1,234", "5 km", "??", "1.2.3"])
+    ), None
 
 
 def _number(draft: _Draft) -> int:

@@ -22,9 +22,9 @@ GROUPS = {
     "Start": ("init", "doctor", "fill", "demo"),
     "Look": ("audit", "plan", "status", "watch", "records", "bad", "cost", "report", "logs", "config", "receipts"),
     "Work": ("run", "export", "generate", "upload", "validate", "recover", "rollback"),
-    "More": ("import", "simulate"),
+    "More": ("import", "repair", "simulate"),
 }
-MODULES = ("starting", "filling", "running", "looking", "recipes")
+MODULES = ("starting", "filling", "running", "looking", "recipes", "repairing")
 
 
 class Verbs(TyperGroup):

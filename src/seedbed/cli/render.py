@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         ExportReport,
         GenerateReport,
         PlanReport,
+        RepairReport,
+        RereadReport,
         RollbackReport,
         RunReport,
         UploadReport,
@@ -271,6 +273,30 @@ def validate_lines(report: ValidateReport) -> list[str]:
     if report.sample:
         lines.append(f"A sample for you (seed {report.seed}):")
         lines += [f"  {safe(key, 40)}  {line_of(value, 100)}" for key, value in report.sample]
+    return lines
+
+
+def reread_lines(report: RereadReport) -> list[str]:
+    if report.skipped:
+        return [f"{report.stage}: an async function's calls are read again by running it; nothing was read here"]
+    verb = "would change" if report.dry_run else "changed"
+    count = sum(n for verdict, n in report.verdicts.items() if verdict in ("longer", "mended", "declined"))
+    lines = [f"{report.stage}: {report.receipts:,} receipts read again, no call made; {count:,} outcomes {verb}"]
+    lines += [f"  {verdict}: {n:,}" for verdict, n in sorted(report.verdicts.items(), key=lambda each: -each[1])]
+    lines += [f"  {verdict} {safe(key, 40)}: {line_of(words)}" for verdict, key, words in report.examples[:SHOWN]]
+    return lines
+
+
+def repair_lines(report: RepairReport) -> list[str]:
+    verb = "would be" if report.dry_run else "were"
+    lines = [f"{safe(report.source)}: {report.documents:,} documents, {len(report.edits):,} edits {verb} made"]
+    lines += [
+        f"  line {line} column {column} {kind}: {line_of(removed or '(nothing)', 30)} → {line_of(put or '(nothing)', 30)}"
+        for line, column, kind, removed, put in report.edits[:SHOWN]
+    ]
+    lines += [f"  line {line} left as it is, {line_of(why)}" for line, why in report.declined[:SHOWN]]
+    if not report.dry_run:
+        lines.append(f"  written to {safe(report.out)}" + (f", backup {safe(report.backup)}" if report.backup else ""))
     return lines
 
 

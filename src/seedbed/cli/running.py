@@ -18,6 +18,7 @@ from seedbed.cli.render import (
     out,
     plan_line,
     preview_lines,
+    reread_lines,
     rollback_lines,
     run_lines,
     safe,
@@ -229,15 +230,26 @@ def validate(
     difficulty: options.Difficulty = None,
     sample: Annotated[int, typer.Option("--sample", metavar="N", min=0, help="Accepted answers to show.")] = 20,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="The sample can be drawn again.")] = 1,
+    reread: Annotated[
+        bool, typer.Option("--reread", help="Read all receipts again with today's reader, shape and checks: free.")
+    ] = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     place: options.Place = None,
 ) -> int:
-    """Audit the records as they are now, run the checks again, draw a sample. Sends nothing, writes nothing."""
+    """Audit the records as they are now, run the checks again, draw a sample. Sends nothing, writes nothing.
+
+    With --reread the answers that were bought are read again and better readings take the place of
+    what was declined or shorter; they wait for an upload.
+    """
     import seedbed
 
     project = _project(place, "", "", None, settings, styles, difficulty)
     scope = _scope(project, target, options.scope_of(where, ids, limit), allow_empty)
+    if reread:
+        read = seedbed.reread(project, target, scope, dry_run=dry_run)
+        then = f"seedbed validate {read.stage} --reread" if dry_run else f"seedbed upload {read.stage} --dry-run"
+        return _end("reread", read, reread_lines(read), None, then, json)
     report = seedbed.validate(project, target, scope, sample=sample, seed=seed)
     follow = f"seedbed recover {report.audit.stage} --dry-run" if report.findings else "seedbed status"
     return _end("validate", report, validate_lines(report), None, follow, json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seedbed.engine.prompts import WHOLE_ROW, Places, Prompt, cached_prompt, find, load_prompt, names_in
@@ -250,6 +250,25 @@ def reader_for(shape: Shape, places: Places) -> ShapeReader | None:
     """The compiled shape of one call of an ``ask`` function."""
     schema = shape_schema(_shape_file(shape, places))
     return ShapeReader(schema) if schema is not None else None
+
+
+def with_shape_of(stage: BoundStage, request: Request, recipe: str) -> BoundStage:
+    """The stage as it was when a request of another recipe was asked: its answer is read by that shape."""
+    item = _item_shape(request.shape)
+    return replace(stage, recipe=recipe, reader=ShapeReader(item) if item is not None else None)
+
+
+def _item_shape(shape: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The shape of one item, out of that of a group where it is one."""
+    if shape is None:
+        return None
+    answers = shape.get("properties", {}).get("answers", {})
+    item = answers.get("items", {}) if isinstance(answers, Mapping) else {}
+    if not isinstance(item, Mapping) or "enum" not in item.get("properties", {}).get("key", {}):
+        return shape
+    properties = {name: each for name, each in item["properties"].items() if name != "key"}
+    required = [name for name in item.get("required", ()) if name != "key"]
+    return {**item, "properties": properties, "required": required}
 
 
 def makes_rows(stage: Stage) -> Makes | Gathers | None:

@@ -10,11 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from seedbed.engine.binding import BoundStage
+from seedbed.engine.binding import BoundStage, with_shape_of
 from seedbed.engine.orders import Bought, Order, Spent
 from seedbed.engine.reader import Reader
 from seedbed.policy.budget import Till
-from seedbed.policy.replies import ShapeReader
 from seedbed.ports.receipts import Mark, Purchase, ReceiptStore
 from seedbed.ports.state import State, TillEntry
 from seedbed.records import NO_USAGE, Item
@@ -137,10 +136,8 @@ def _ask_doubtful(stage: BoundStage, purchases: Iterable[Purchase], doubts: dict
 
 def _order(stage: BoundStage, purchase: Purchase, *, doubts: int = 0) -> Order:
     intent = purchase.intent
-    if intent.recipe != stage.recipe:  # read it with the shape that it was asked with
-        alone = len(intent.items) == 1
-        shape = ShapeReader(intent.request.shape) if intent.request.shape and alone else None
-        stage = replace(stage, recipe=intent.recipe, reader=shape)
+    if intent.recipe != stage.recipe:
+        stage = with_shape_of(stage, intent.request, intent.recipe)
     return Order(
         stage=stage,
         round=intent.round,

@@ -27,12 +27,14 @@ from seedbed.engine.reports import (
     GenerateReport,
     PlanReport,
     Preview,
+    RereadReport,
     RollbackReport,
     RunReport,
     StageRun,
     UploadReport,
     ValidateReport,
 )
+from seedbed.engine.rereading import reread_stage
 from seedbed.engine.rounds import AGAIN, Derivation, OpenRound, Scope, worklist_path
 from seedbed.engine.uploading import preview_upload, tables_of, upload_stage
 from seedbed.engine.working import Shift, export_only, work
@@ -387,6 +389,21 @@ def validate(
                     examples.append((finding.code, outcome.key, finding.message))
             _reservoir(pool, (outcome.key, outcome.output), checked, sample, chooser)
         return ValidateReport(report, checked, counts, tuple(examples), tuple(pool), seed)
+
+
+def reread(
+    project: Project, name: str | None = None, scope: Scope = EVERYTHING, *, dry_run: bool = False
+) -> RereadReport:
+    """Read all receipts of a stage again with today's reader and checks; better readings take their place."""
+    stage = project.stage(name)
+    if dry_run:
+        with _looking(project) as (corpus, state):
+            bound = project.bound(stage, corpus, state)
+            return reread_stage(project, bound, project.receipts(), state, scope, dry_run=True)
+    with running(project, "validate", stage.name, FREELY) as frame:
+        bound = project.bound(stage, frame.corpus, frame.state)
+        with frame.shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "reread"):
+            return reread_stage(project, bound, frame.shift.receipts, frame.state, scope, dry_run=False)
 
 
 def _reservoir(pool: list[Any], value: Any, seen: int, size: int, chooser: random.Random) -> None:

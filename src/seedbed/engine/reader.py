@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from seedbed.engine.binding import BoundStage, label, makes_rows
@@ -18,6 +18,7 @@ from seedbed.engine.orders import Bought, Flow, Marks, Order, Settled, Spent, or
 from seedbed.errors import ConfigError, NotReadable, Pause
 from seedbed.events import Event, ItemsSettled, Meter, Notice
 from seedbed.policy.budget import Till, share
+from seedbed.policy.edits import Repaired
 from seedbed.policy.replies import read_group
 from seedbed.ports.models import Completer
 from seedbed.ports.receipts import Intent, Receipt
@@ -77,10 +78,23 @@ def read_answer(stage: BoundStage, items: Sequence[Item], reply: Reply) -> list[
     try:
         if len(items) > 1:
             return _group(stage, items, reply.text)
-        value = stage.reader.read(reply.text) if stage.reader else reply.text
+        if stage.reader is None:
+            return [check(stage, items[0], reply.text)]
+        return [_alone(stage, items[0], stage.reader.repaired(reply.text))]
     except NotReadable as error:
         return [_unreadable(error)] * len(items)
-    return [check(stage, items[0], value)]
+
+
+def _alone(stage: BoundStage, item: Item, repaired: Repaired) -> Reading:
+    """The reading of one item's answer; what was mended is told, and a doubtful mending is none."""
+    if repaired.doubtful:
+        return Reading(findings=(Finding("doubtful", "; ".join(repaired.doubtful)),))
+    reading = check(stage, item, repaired.value)
+    if not repaired.edits:
+        return reading
+    kinds = ", ".join(dict.fromkeys(edit.kind for edit in repaired.edits))
+    mended = Finding("repaired", f"{len(repaired.edits)} edits: {kinds}", severity="info")
+    return replace(reading, findings=(*reading.findings, mended))
 
 
 def _declined(reply: Reply) -> Reading | None:

@@ -188,6 +188,36 @@ class ValidateReport:
 
 
 @dataclass(frozen=True)
+class RereadReport:
+    """All receipts of a stage read again with today's reader, shape and checks. No call is made.
+
+    ``verdicts`` counts items: same, longer, shorter, other, mended (declined before), declined (accepted
+    before), still declined. ``applied`` counts outcomes that were changed; a shorter reading changes none.
+    """
+
+    stage: str
+    receipts: int
+    verdicts: Mapping[str, int]
+    applied: int
+    examples: Sequence[tuple[str, str, str]]
+    skipped: int = 0
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """A broken file of the user's own, mended. ``edits`` are (line, column, kind, removed, inserted)."""
+
+    source: str
+    out: str
+    documents: int
+    edits: Sequence[tuple[int, int, str, str, str]]
+    declined: Sequence[tuple[int, str]]
+    backup: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
 class RollbackReport:
     release: str
     stage: str

@@ -20,7 +20,8 @@ _REST = (
     r"|continuare|și altele|suite|resto|остальн\w*|省略|以下)"
 )
 _LEFT_OUT = re.compile(
-    rf'"\s*(?:{_DOTS}|(?:{_DOTS}|//|/\*|#|\(|\[)[^"]{{0,12}}\b{_REST}[^"]{{0,40}})\s*"(?!\s*:)|"{_DOTS}"\s*:', re.IGNORECASE
+    rf'"\s*(?:{_DOTS}|(?:{_DOTS}|//|/\*|#|\(|\[)[^"]{{0,12}}\b{_REST}[^"]{{0,40}})\s*"(?!\s*:)|"{_DOTS}"\s*:',
+    re.IGNORECASE,
 )
 _CHEAP = re.compile(r'"\s*(?:\.\.\.|…|//|/\*|#|\(|\[|<\.)')
 

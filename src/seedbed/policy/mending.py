@@ -45,25 +45,19 @@ _LEFT_OUT = re.compile(
 _TAIL = re.compile(r"[\s\]})]*\Z")
 
 
-def mend(text: str, outline: Outline, check: Check) -> Repaired:
-    """The value of a reply that strict reading declined. Raises NotRepairable, or what ``check`` raises."""
+def mend(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
+    """The value of a reply that strict reading declined, and its text. Raises NotRepairable, or what ``check`` raises.
+
+    Two laws are tried each time: the edits make of the text what was read, and undone they make of that the text.
+    """
     first = _layer(text, outline)
-    if first:
-        inner = applied(text, first)
-        found = _plain(inner, outline, check)
-        edits = joined(first, found.edits)
-    else:
-        found = _plain(text, outline, check)
-        edits = list(found.edits)
-    kept = [edit for edit in edits if edit.removed != edit.inserted]
-    return Repaired(found.value, tuple(kept), found.doubtful)
-
-
-def proven(text: str, repaired: Repaired) -> Repaired:
-    """The same, after its law was tried: undoing the edits gives the text as it came. Raises NotRepairable."""
-    if undone(applied(text, repaired.edits), repaired.edits) != text:
+    found, strict = _plain(applied(text, first) if first else text, outline, check)
+    edits = joined(first, found.edits) if first else found.edits
+    kept = tuple(edit for edit in edits if edit.removed != edit.inserted)
+    mended = applied(text, kept)
+    if mended.strip(" \t\r\n") != strict or undone(mended, kept) != text:
         raise NotRepairable("the edits do not lead back to the text", code="not_conserved")
-    return repaired
+    return Repaired(found.value, kept, found.doubtful), strict
 
 
 # ------------------------------------------------------------------------- documents that are escaped
@@ -129,13 +123,13 @@ class _Found:
     strict: str
 
 
-def _plain(text: str, outline: Outline, check: Check) -> Repaired:
+def _plain(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
     start = _after_thoughts(text)
     documents, examples = _documents(text, start, outline, check)
     if not documents:
         raise _nothing(text, start, outline)
     chosen = documents[0]
-    if any(other.strict != chosen.strict for other in documents[1:]):
+    if any(_told(other) != _told(chosen) for other in documents[1:]):
         raise NotRepairable("the answer holds more than one JSON document", code="two_documents")
     end = chosen.end
     tail = _TAIL.match(text, end)
@@ -151,7 +145,11 @@ def _plain(text: str, outline: Outline, check: Check) -> Repaired:
         if brackets and outline.is_blind:
             doubts.append("a closing bracket stands after the document")
         edits.append(Edit(end, text[end:], "", "bracket" if brackets else "around"))
-    return Repaired(chosen.value, tuple(edits), tuple(doubts))
+    return Repaired(chosen.value, tuple(edits), tuple(doubts)), chosen.strict
+
+
+def _told(found: _Found) -> str:
+    return json.dumps(found.value, sort_keys=True)
 
 
 def _after_thoughts(text: str) -> int:
@@ -206,8 +204,7 @@ def _documents(text: str, start: int, outline: Outline, check: Check) -> tuple[l
             _example(text, begin, end, documents, outline, error)
             examples.append((begin, end))
             continue
-        plain = json.dumps(value, sort_keys=True)
-        documents.append(_Found(begin, end, scan.edits, scan.doubts, value, plain))
+        documents.append(_Found(begin, end, scan.edits, scan.doubts, value, strict))
     if not documents and examples:
         begin, end = examples[0] if len(examples) == 1 else examples[-1]
         scan = Scan(text)
@@ -216,9 +213,7 @@ def _documents(text: str, start: int, outline: Outline, check: Check) -> tuple[l
     return documents, examples
 
 
-def _example(
-    text: str, begin: int, end: int, documents: list[_Found], outline: Outline, error: NotReadable
-) -> None:
+def _example(text: str, begin: int, end: int, documents: list[_Found], outline: Outline, error: NotReadable) -> None:
     """A document of another shape: chatter before the answer; after it, a correction of it."""
     if error.code != "shape" or outline.is_blind:
         raise NotRepairable(error.what, code=error.code)

@@ -6,9 +6,7 @@ text can be had back; where a text ends in two ways, or something is missing, no
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from seedbed.errors import NotReadable, NotRepairable
@@ -43,16 +41,19 @@ def _any(value: Any) -> Any:
     return value
 
 
+_MOST = 16
+_kept: dict[str, ShapeReader] = {}
+
+
 def _reader(schema: Any) -> ShapeReader:
     """A reader of the schema; those of the last few are kept."""
-    if isinstance(schema, Mapping):
-        try:
-            return _kept(json.dumps(schema))
-        except TypeError:
-            pass
-    return ShapeReader(schema)
-
-
-@lru_cache(maxsize=16)
-def _kept(schema: str) -> ShapeReader:
-    return ShapeReader(json.loads(schema))
+    if not isinstance(schema, Mapping):
+        return ShapeReader(schema)
+    name = repr(schema)
+    reader = _kept.get(name)
+    if reader is None:
+        reader = ShapeReader(schema)
+        if len(_kept) >= _MOST:
+            _kept.clear()
+        _kept[name] = reader
+    return reader

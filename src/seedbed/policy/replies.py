@@ -20,8 +20,8 @@ import jsonschema_rs
 
 from seedbed.errors import ConfigError, NotReadable, NotRepairable
 from seedbed.policy.doubts import doubts
-from seedbed.policy.edits import Edit, Repaired, applied
-from seedbed.policy.mending import mend, proven
+from seedbed.policy.edits import Edit, Repaired
+from seedbed.policy.mending import mend
 from seedbed.policy.outline import Outline
 
 # ------------------------------------------------------------------------------------------ text
@@ -391,9 +391,8 @@ def repaired_as(text: str, outline: Outline, check: Callable[[Any], Any]) -> Rep
     def strictly(mended: str) -> Any:
         return check(_strict(mended))
 
-    repaired = proven(text, mend(text, outline, strictly))
-    mended = applied(text, repaired.edits)
-    return Repaired(strictly(mended), repaired.edits, (*repaired.doubtful, *doubts(mended)))
+    repaired, mended = mend(text, outline, strictly)
+    return Repaired(repaired.value, repaired.edits, (*repaired.doubtful, *doubts(mended)))
 
 
 def _untouched(text: str, outline: Outline, check: Callable[[Any], Any]) -> Repaired | None:

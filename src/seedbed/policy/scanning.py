@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from seedbed.errors import NotRepairable
 from seedbed.policy.edits import Edit, applied
@@ -59,9 +59,7 @@ _COMMAS = frozenset(",，")
 _PLAIN_OPEN = {"｛": "{", "［": "[", "(": "["}
 
 _KEY = re.compile(r'"((?:[^"\\\n]|\\.){0,200})"[ \t\r\n]*:')
-_ANY_KEY = re.compile(
-    rf"""(["'“”„«»＂‘’`])((?:[^"“”„«»＂\\\n:：]|\\.){{0,200}}?)(["'“”«»＂‘’`])[{BLANKS}]*[:：]"""
-)
+_ANY_KEY = re.compile(rf"""(["'“”„«»＂‘’`])((?:[^"“”„«»＂\\\n:：]|\\.){{0,200}}?)(["'“”«»＂‘’`])[{BLANKS}]*[:：]""")
 _BARE_KEY = re.compile(rf"([^\W\d][\w$-]{{0,80}})[{BLANKS}]*[:：]")
 _HALF_KEY = re.compile(rf"""(["']?)([^"'\\\n:,{{}}\[\]]{{1,80}}?)(["']?)[{BLANKS}]*[:：]""")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\w.+-])")
@@ -264,10 +262,12 @@ class Scan:
             right += frame.closer
             if frame.closer == ")" or len(right) > len(said) + 1:
                 break
-            if frame.closer == "}" and not self.blind and frame.outline.required - frame.used.keys() - {frame.key}:
-                if frame.outline.required - frame.used.keys():
-                    break
-            if self._goes_on(len(self.stack) - count - 1, after, False):
+            if frame.closer == "}" and not self.blind and self._lacks(frame):
+                break
+            if self._goes_on(len(self.stack) - count - 1, after, False) and self.text[after : after + 1] not in (
+                "{",
+                "[",
+            ):
                 edits = self._one_edit(run, said, right)
                 if edits is not None:
                     ways.append((count, edits))
@@ -282,6 +282,10 @@ class Scan:
             if self.stack and _ < count - 1:
                 self._ended(self.stack[-1], after)
         return after
+
+    def _lacks(self, frame: _Frame) -> frozenset[str]:
+        """Required names that have not come; the one whose value is open has."""
+        return frame.outline.required - frame.used.keys() - {frame.key}
 
     def _one_edit(self, run: list[int], said: str, right: str) -> list[Edit] | None:
         """One bracket put in, taken out, turned, or two that changed places; the last one has to be right."""
@@ -510,7 +514,7 @@ class Scan:
 
     def _backslash(self, at: int, end: int, edits: list[Edit], single: bool) -> int:
         text = self.text
-        if single and _LATEX.match(text, at, end) or (single and _in_path(text, at)):
+        if (single and _LATEX.match(text, at, end)) or (single and _in_path(text, at)):
             edits.append(Edit(at, "", "\\", "backslash"))
             return at + 2
         good = _ESCAPE.match(text, at, end)
@@ -600,10 +604,8 @@ class Scan:
             frame = self.stack[level]
             if mark not in _CLOSING or not mark or _CLOSING[mark] != frame.closer:
                 return NONE if strays else WEAK * (mark in _CLOSING and bool(mark))
-            if frame.closer == "}" and not self.blind:
-                missing = frame.outline.required - frame.used.keys()
-                if missing and missing != {frame.key}:
-                    return NONE if strays else WEAK
+            if frame.closer == "}" and not self.blind and self._lacks(frame):
+                return NONE if strays else WEAK
             at += 1
             level -= 1
             if level < 0:
@@ -808,6 +810,8 @@ _OPENERS = {"„": "“”", "“": "”", "«": "»", "‚": "‘’", "〝": "
 
 _SIGN = re.compile(r"[ \t\r\n]*[,:\]}]")
 """A quote without its pair before one of these may well have been an end."""
+_SPLIT = re.compile(r"[ \t\r\n]*(?:,\s*[\"“„«'\[{]|[\]}])")
+"""After a typographic quote without its pair: it may have been the end."""
 _SEAM = re.compile(r'"[ \t]*[,\[\]{}:]*[ \t]*\r?\n[\s,\[\]{}]{0,200}["\]}]')
 """A line that ends as a line of the document does, before one that begins as one."""
 
@@ -840,6 +844,8 @@ class _Pairs:
             self._plain(place, quote, before, after)
         elif self.stack and quote in _OPENERS.get(self.stack[-1], ""):
             self.stack.pop()
+        elif quote in "“”»" and not before.isspace() and _SPLIT.match(text, place + 1):
+            self.wrong = True
         elif quote == "»" and not self.stack and self._opens(place, before, after):
             self.stack.append("»")
         elif quote == "«" and self.stack and self.stack[-1] == "»":
@@ -886,7 +892,9 @@ class _Pairs:
 
 _ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _OTHER_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))")
-_UNESCAPED = re.compile(r"\\(?:U(?![0-9a-fA-F]{8})|[^U\"\\/bfnrtux'`“”„«»‘’＂\n\d]|u(?![0-9a-fA-F{])|x(?![0-9a-fA-F]{2}))")
+_UNESCAPED = re.compile(
+    r"\\(?:U(?![0-9a-fA-F]{8})|[^U\"\\/bfnrtux'`“”„«»‘’＂\n\d]|u(?![0-9a-fA-F{])|x(?![0-9a-fA-F]{2}))"
+)
 _PATH = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?!\\)[^\s\"]*")
 
 LONG_WORDS = (

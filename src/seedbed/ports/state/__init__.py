@@ -182,6 +182,13 @@ class State(Protocol):
         """Current outcomes in key order, a page at a time. ``waiting``: accepted and not yet uploaded."""
         ...
 
+    def reread(self, outcomes: Iterable[Outcome]) -> None:
+        """Put another reading of the same receipts in place: state, output, findings, rows made.
+
+        The outcome waits for an upload again; what its calls cost stays as it is.
+        """
+        ...
+
     def set_state(self, stage: str, keys: Sequence[str], state: OutcomeState) -> int: ...
     def tally(self, stage: str, recipe: str | None = None) -> Tally:
         """Counted from the outcomes themselves."""

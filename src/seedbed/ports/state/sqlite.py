@@ -307,6 +307,14 @@ class SqliteState:
         )
         return [_outcome(row) for row in rows]
 
+    def reread(self, outcomes: Iterable[Outcome]) -> None:
+        with self._writing() as db:
+            db.executemany(
+                "update outcomes set state = ?, output = ?, before = ?, findings = ?, reason = ?, made = ?, fate = '',"
+                " fate_reason = '' where stage = ? and item = ? and round = ?",
+                [_reread_row(outcome) for outcome in outcomes],
+            )
+
     def set_state(self, stage: str, keys: Sequence[str], state: OutcomeState) -> int:
         changed = 0
         with self._writing() as db:
@@ -596,6 +604,20 @@ def _outcome_row(o: Outcome, number: int) -> tuple[Any, ...]:
         pack(list(o.calls)), o.attempts, o.model, o.served, o.run, o.at, o.made,
         next((f.code for f in o.findings if f.severity == "error"), ""),
     )  # fmt: skip
+
+
+def _reread_row(o: Outcome) -> tuple[Any, ...]:
+    return (
+        o.state,
+        None if o.output is None else pack(o.output),
+        pack(dict(o.before)) if o.before else None,
+        pack([f.as_json() for f in o.findings]) if o.findings else None,
+        next((f.code for f in o.findings if f.severity == "error"), ""),
+        o.made,
+        o.stage,
+        o.key,
+        o.round,
+    )
 
 
 def _outcome(row: Sequence[Any]) -> Outcome:
