@@ -152,12 +152,12 @@ def measure(calls: int = CALLS, concurrency: int = CONCURRENCY, latency: float =
     return rows
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--one", nargs=4)
-    arguments = parser.parse_args()
-    if arguments.one:
-        name, url, calls, concurrency = arguments.one
+    said = parser.parse_args(arguments)
+    if said.one:
+        name, url, calls, concurrency = said.one
         one(name, url, int(calls), int(concurrency))
         return
     report(measure())

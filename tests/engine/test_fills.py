@@ -474,3 +474,18 @@ def test_doubts_of_an_earlier_run_do_not_count_under_this_run_s_cap(table: Table
     report = run(table.project(stage("plain")), None, Scope(), Spend(budget=10_000_000, concurrency=1))
 
     assert report.error is None, (report.error, spent)
+
+
+def test_what_a_prompt_cache_saved_is_booked(table: Table, sim: Simulator) -> None:
+    long = "Sum up the question in the light of this. " + "Read with care. " * 400
+    stage = Stage(
+        "q.long", fills("questions", ["summary"]), prompt=f"{long}\n<!-- item -->\n{{{{ text }}}}", shape=SHAPE
+    )
+    prices = {"input": 1.0, "cached_input": 0.1, "output": 2.0}
+
+    report = run(table.project(stage, **{"prices__openai/test": prices}), None, Scope(), Spend(concurrency=1))
+
+    books = sim.summary()
+    assert report.usage.cached == books["cached_tokens"] > 0
+    (row,) = table.project(stage).state().spending()
+    assert row.saved == books["cached_tokens"] * 900

@@ -287,12 +287,16 @@ def reread_lines(report: RereadReport) -> list[str]:
     return lines
 
 
+def _part(text: str) -> str:
+    return line_of(text, 30) if text else "(nothing)"
+
+
 def repair_lines(report: RepairReport) -> list[str]:
     verb = "would be" if report.dry_run else "were"
     lines = [f"{safe(report.source)}: {report.documents:,} documents, {len(report.edits):,} edits {verb} made"]
     lines += [
-        f"  line {line} column {column} {kind}: {line_of(removed or '(nothing)', 30)} → {line_of(put or '(nothing)', 30)}"
-        for line, column, kind, removed, put in report.edits[:SHOWN]
+        f"  line {line} column {column} {kind}: {_part(removed)} → {_part(inserted)}"
+        for line, column, kind, removed, inserted in report.edits[:SHOWN]
     ]
     lines += [f"  line {line} left as it is, {line_of(why)}" for line, why in report.declined[:SHOWN]]
     if not report.dry_run:

@@ -192,8 +192,9 @@ class _Plain:
             self._last = time.monotonic()
         meter, shown = self.pace.project.meter, self.pace.figures()
         states = " ".join(f"{state.replace(' ', '_')}={count}" for state, count in list(self.pace.states.items()))
-        words = [_clock(), meter.stage, f"{percent:.0f}%", f"settled={meter.settled}/{meter.items}", states]
-        words += [f"spent={shown['spent']}", f"rate={shown['rate']}"]
+        words = [_clock(), meter.stage, f"{int(percent)}%", f"settled={meter.settled}/{meter.items}", states]
+        words += [f"spent={shown['spent']}", *(f"{n}={shown[n]}" for n in ("cap", "forecast") if shown[n])]
+        words.append(f"rate={shown['rate']}")
         if shown["rest"]:
             words.append(f"left={shown['rest']}")
         tell([" ".join(word for word in words if word)])

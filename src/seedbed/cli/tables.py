@@ -382,7 +382,7 @@ def cost_json(found: Cost) -> dict[str, Any]:
 
 
 def cost_lines(found: Cost) -> list[str]:
-    head = (found.by, "calls", "input", "cached", "output", "reasoning", "spent", "in doubt", "price unknown")
+    head = (found.by, "calls", "input", "cached", "output", "reasoning", "spent", "in doubt", "saved", "price unknown")
     rows = [(row.group[0] or "unknown", *_spending_row(row)) for row in found.rows]
     lines = table(head, [*rows, ("total", *_spending_row(found.total))])
     return [*lines, f"cap of the project {usd(found.cap)}" if found.cap is not None else "no cap of the project"]
@@ -391,7 +391,7 @@ def cost_lines(found: Cost) -> list[str]:
 def _spending_row(row: Spending) -> tuple[str, ...]:
     usage = row.usage
     counts = (row.calls, usage.input, usage.cached, usage.output, usage.reasoning)
-    return (*(f"{n:,}" for n in counts), usd(row.nano), usd(row.doubtful), f"{row.unknown:,}")
+    return (*(f"{n:,}" for n in counts), usd(row.nano), usd(row.doubtful), usd(row.saved), f"{row.unknown:,}")
 
 
 def page_lines(facts: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from seedbed.policy.edits import Repaired
 from seedbed.policy.replies import read_group
 from seedbed.ports.models import Completer
 from seedbed.ports.receipts import Intent, Receipt
-from seedbed.ports.state import State, TillEntry
+from seedbed.ports.state import State, TillEntry, TillKind
 from seedbed.records import NO_USAGE, Finding, Item, Outcome, OutcomeState, Reply, Usage
 from seedbed.stage import Fills
 
@@ -328,15 +328,26 @@ class Reader:
         if cost is None:
             self.desk.meter.price_unknown = True
         self.desk.till.settle(paid.id, cost)
-        page.entries.append(self._entry(paid, "settle", cost, usage or NO_USAGE, served))
+        saved = self._saved(paid.model, usage) if usage else 0
+        page.entries.append(self._entry(paid, "settle", cost, usage or NO_USAGE, served, saved))
         if order.waiter is not None or order.stage.prompt is None:
             return usage or NO_USAGE, cost, served, None
         if reply is None:
             return NO_USAGE, cost, served, [Reading(findings=(broken,))] * len(order.items)
         return usage or NO_USAGE, cost, served, read_answer(order.stage, order.items, reply)
 
-    def _entry(self, intent: Intent, kind: Any, nano: int | None, usage: Usage, served: str) -> TillEntry:
-        return TillEntry(intent.id, kind, nano, intent.stage, intent.run, intent.model, intent.at, usage, served)
+    def _saved(self, model: str, usage: Usage) -> int:
+        """What the provider's prompt cache saved: cached tokens at the full price less at theirs."""
+        if not usage.cached:
+            return 0
+        full = self.desk.prices.cost(model, Usage(input=usage.cached))
+        cached = self.desk.prices.cost(model, Usage(cached=usage.cached))
+        return 0 if full is None or cached is None else max(0, full - cached)
+
+    def _entry(
+        self, intent: Intent, kind: TillKind, nano: int | None, usage: Usage, served: str, saved: int = 0
+    ) -> TillEntry:
+        return TillEntry(intent.id, kind, nano, intent.stage, intent.run, intent.model, intent.at, usage, served, saved)
 
     def _item(self, order: Order, item: Item, reading: Reading, paid: Spent, page: _Page, *, no_answer: bool) -> None:
         alone = len(order.items) == 1
