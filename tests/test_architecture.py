@@ -21,7 +21,7 @@ import seedbed
 PACKAGE = Path(seedbed.__file__).parent
 PYPROJECT = PACKAGE.parents[1] / "pyproject.toml"
 
-WORDS = frozenset({"errors", "records", "conditions", "stage", "events"})
+WORDS = frozenset({"errors", "records", "conditions", "stage", "events", "crashing"})
 ROOMS = ("policy", "ports", "simulator", "engine", "recipes", "cli", "web")
 MAY_USE: Mapping[str, frozenset[str]] = {
     "words": frozenset(),

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -61,6 +62,12 @@ def key_text(values: Sequence[Any]) -> str:
 
     Raises SourceError for NULL, NaN and types that have no stable text.
     """
+    if len(values) == 1:  # most keys: one whole number or text
+        value = values[0]
+        if type(value) is int:
+            return f"[{value}]"
+        if type(value) is str:
+            return f"[{_text_json(value)}]"
     out: list[Any] = []
     for value in values:
         if value is None:
@@ -81,10 +88,13 @@ def key_text(values: Sequence[Any]) -> str:
 
 
 _key_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_text_json = json.encoder.encode_basestring
 
 
 def key_values(key: str) -> tuple[Any, ...]:
     """The typed values of a key text; inverse of :func:`key_text`. Raises UsageError."""
+    if _INT_KEY.fullmatch(key):  # most keys
+        return (int(key[1:-1]),)
     try:
         values = json.loads(key)
     except (ValueError, RecursionError):
@@ -92,6 +102,9 @@ def key_values(key: str) -> tuple[Any, ...]:
     if not isinstance(values, list):
         raise UsageError(f"not a key: {key}", hint='A key is a JSON array, such as ["act-1"] or [12].')
     return tuple(values)
+
+
+_INT_KEY = re.compile(r"\[-?[1-9][0-9]{0,17}\]")
 
 
 def parse_key(text: str) -> str:
@@ -118,6 +131,14 @@ def _number(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
+
+
+def _normal(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+_PLAIN_INT = 10**18
+"""Below, a whole number's own text is its plain text."""
 
 
 def _plain(number: Decimal) -> str:
@@ -155,7 +176,11 @@ def _tagged(value: Any, logical: LogicalType) -> tuple[bytes, str]:
     """Type tag and normal text of one value. A value that does not fit its type keeps its own."""
     if value is None:
         return b"N", ""
+    if type(value) is str and logical == "text":
+        return b"T", _normal(value)
     if logical in ("int", "number"):
+        if type(value) is int and -_PLAIN_INT < value < _PLAIN_INT:
+            return b"D", str(value)
         number = _number(value)
         if number is not None:
             return b"D", _plain(number)
@@ -186,7 +211,7 @@ def _by_own_type(value: Any) -> tuple[bytes, str]:
     if isinstance(value, datetime | date):
         return b"M", _moment(value, "datetime" if isinstance(value, datetime) else "date") or str(value)
     if isinstance(value, str):
-        return b"T", unicodedata.normalize("NFC", value)
+        return b"T", _normal(value)
     if isinstance(value, dict | list | tuple):
         return b"J", _json_text(value)
     return b"T", unicodedata.normalize("NFC", str(value))
@@ -236,14 +261,22 @@ def fingerprint(inputs: Mapping[str, Any], types: Mapping[str, LogicalType] | No
     text of each value, each length-prefixed. Undeclared columns count by their own type.
     """
     types = types or {}
-    state = blake2b(bytes([IDENTITY_VERSION]), digest_size=16)
+    parts = [bytes([IDENTITY_VERSION])]
     for name in sorted(inputs):
         logical = types.get(name)
         tag, text = _tagged(inputs[name], logical) if logical else _own(inputs[name])
-        for part in (name.encode(), tag, text.encode("utf-8", "surrogatepass")):
-            state.update(len(part).to_bytes(8, "big"))
-            state.update(part)
-    return state.hexdigest()
+        data = text.encode("utf-8", "surrogatepass")
+        parts += (_sized(name), _TAGS[tag], len(data).to_bytes(8, "big"), data)
+    return blake2b(b"".join(parts), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _sized(name: str) -> bytes:
+    data = name.encode()
+    return len(data).to_bytes(8, "big") + data
+
+
+_TAGS = {tag: len(tag).to_bytes(8, "big") + tag for tag in (b"N", b"D", b"B", b"M", b"J", b"X", b"T")}
 
 
 def cell(value: Any) -> Any:
@@ -271,19 +304,27 @@ def pack(value: Any) -> str:
     Bytes are an object with the one name ``$bytes``; an object of the user's that looks like one gets
     another ``$`` before it.
     """
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=_packed)
-    if '$bytes"' in text:
-        text = json.dumps(_escaped(value), ensure_ascii=True, separators=(",", ":"), default=_packed)
-    return text
+    text = _pack(value)
+    return text if '$bytes"' not in text else _pack(_escaped(value))
 
 
 def unpack(text: str) -> Any:
     """Inverse of :func:`pack`."""
-    return json.loads(text, object_hook=_unpacked) if '$bytes"' in text else json.loads(text)
+    if '$bytes"' in text:
+        return json.loads(text, object_hook=_unpacked)
+    try:
+        value, end = _value_at(text)
+    except ValueError:
+        end = -1
+    return value if end == len(text) else json.loads(text)  # which says what is wrong with it
 
 
 def _packed(value: Any) -> Any:
     return {"$bytes": bytes(value).hex()} if isinstance(value, bytes | bytearray | memoryview) else str(value)
+
+
+_pack = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=_packed).encode
+_value_at = json.JSONDecoder().raw_decode
 
 
 def _escaped(value: Any) -> Any:

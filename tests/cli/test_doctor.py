@@ -47,6 +47,7 @@ def test_receipts_and_records_are_counted(seedbed: Command) -> None:
     assert found["receipts"][1].startswith("24 in 1 files")
     assert found["records"][1].endswith("questions")
     assert found["locks"] == ("ok", "none held")
+    assert [part.split()[0] for part in found["sizes"][1].split(", ")] == ["receipts", "state", "worklists", "logs"]
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,54 @@
-"""A run in a process of its own, to be killed: ``python -m tests.engine.crashing ROOT URL KIND``."""
+"""Commands in processes of their own, to be killed.
+
+``python -m tests.engine.crashing ROOT URL KIND`` is one run. ``python -m tests.engine.crashing nursery`` has all
+modules loaded and forks a process for each line of its input, so that a kill costs a tenth of a second.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tests.engine.projects import SHAPE, Table, waiting_until
 
-from seedbed import Call, Item, Row, Spend, Stage, fills, makes, run, unique
+from seedbed import (
+    Call,
+    FileSource,
+    Item,
+    Project,
+    Row,
+    Scope,
+    Spend,
+    Stage,
+    audit,
+    crashing,
+    export,
+    fills,
+    generate,
+    makes,
+    recover,
+    roll_back,
+    run,
+    unique,
+    upload,
+)  # fmt: skip
+from seedbed.engine import lifecycle, project
+from seedbed.errors import SeedbedError
+from seedbed.ports.models import openai
 from seedbed.simulator import Simulator
+
+LOADED = (lifecycle, project, openai)
+"""What a forked process should find loaded."""
+IN_FLIGHT = 8
 
 
 async def judge(question: Item, call: Call) -> Any:
@@ -42,9 +77,91 @@ def stage(kind: str) -> Stage:
     if kind == "ask":
         return Stage("q.judge", fills("questions", ["summary"]), ask=judge, inputs=("text",))
     more: dict[str, Any] = {"per_call": 4} if kind == "group" else {}
+    if kind == "file":
+        more["inputs"] = ("text", "topic")
     return Stage(
         "q.summary", fills("questions", ["summary"]), prompt="Sum up.\n<!-- item -->\n{{ text }}", shape=SHAPE, **more
     )
+
+
+def project_for(table: Table, kind: str) -> Project:
+    """The project over the table; for a file corpus over ``questions.csv`` in the same folder."""
+    found = table.project(stage(kind))
+    if kind == "file":
+        path = table.root / "questions.csv"
+        found.source = FileSource(path, path.with_name("questions.filled.csv"), "id", ("summary",))
+    return found
+
+
+def act(table: Table, kind: str, verb: str, limit: int | None = None) -> Any:
+    """One command of a person's."""
+    found, spend, scope = project_for(table, kind), Spend(concurrency=IN_FLIGHT), Scope(limit=limit)
+    if verb == "run":
+        return run(found, None, scope, spend)
+    if verb == "generate":
+        return generate(found, None, scope, spend)
+    if verb == "recover":
+        return recover(found, None, scope, spend)
+    if verb == "export":
+        return export(found, None, scope)
+    if verb == "upload":
+        return upload(found)
+    if verb == "rollback":
+        return roll_back(found)
+    return audit(found)
+
+
+class Nursery:
+    """Starts processes that may be killed, one after the other."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.engine.crashing", "nursery"],
+            cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def act(self, table: Table, kind: str, verb: str, *, point: str = "", file_size: int = 0, limit: Any = None) -> int:
+        """The exit code of one command, negative for a signal. ``file_size`` bounds the files that it writes."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        order = [str(table.root), table.url, kind, verb, point, file_size, limit]
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+def nursery() -> int:
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(_child(*json.loads(line)))
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+    return 0
+
+
+def _child(root: str, url: str, kind: str, verb: str, point: str, file_size: int, limit: int | None) -> int:
+    """A bug's traceback is left in the folder of the project."""
+    code = 1
+    crashing.arm(point)
+    if file_size:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
+    try:
+        report = act(Table.there(Path(root), url), kind, verb, limit)
+        error = getattr(report, "error", None)
+        code = error.exit_code if error else 0
+    except SeedbedError as error:
+        code = error.exit_code
+        print(error.what, file=sys.stderr)
+    except BaseException:
+        if file_size:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        with suppress(OSError):
+            (Path(root) / "bug.txt").write_text(traceback.format_exc(), "utf-8")
+    return code
 
 
 def start(table: Table, kind: str) -> subprocess.Popen[str]:
@@ -71,4 +188,4 @@ def main(root: str, url: str, kind: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(nursery() if sys.argv[1:] == ["nursery"] else main(*sys.argv[1:]))

@@ -1,6 +1,7 @@
 """Broken answers of which the truth is known: ten languages, seven shapes, the ways in which models break JSON.
 
-``cases(seed, count)`` draws them. ``sort`` says what is right: ``truth`` (all that is needed is in the text), ``either``
+``cases(seed, count)`` draws them.
+``sort`` says what is right: ``truth`` (all that is needed is in the text), ``either``
 (the truth or a refusal), ``refuse`` (text is gone, or two readings compete).
 """
 
@@ -27,17 +28,53 @@ class Case:
 
 # --------------------------------------------------------------------------------- what is written
 
-_SENTENCES = {
-    "ro": "Copiii au strigat {q}gata{p} și au plecat acasă|Ea a citit {q}Luceafărul{p}, apoi a tăcut|Un joc numit {q}șotron{p}: sari într-un picior|Poți spune {q}da{p} sau {q}nu{p}, cum vrei",
-    "de": "Er rief {q}Halt!{p} und blieb stehen|Das Buch {q}Der Prozess{p}, ein Fragment, ist kurz|Sie fragte: {q}Wohin gehst du?{p}",
-    "en": "He said {q}no{p} and left|The film {q}Up{p}, a comedy, is short; don't miss it|Choose {q}yes{p}, {q}no{p} or {q}maybe{p} now|It's the dog's bowl, isn't it",
-    "fr": "L'eau s'appelle {q}eau vive{p} aujourd'hui|Il dit {q}d'accord{p}, puis il part|Qu'est-ce que {q}l'amour{p} ?",
-    "it": "Disse {q}va bene{p} e uscì|La parola {q}città{p}, con l'accento, resta uguale\nE così finisce",
-    "es": "Gritó {q}¡basta!{p} y salió|¿Qué significa {q}ojalá{p}? Nadie lo sabe",
-    "pl": "Powiedział {q}dość{p} i wyszedł|Książka {q}Lalka{p}, powieść Prusa, jest długa",
-    "ru": "Он сказал {q}нет{p} и ушёл|Слово {q}да{p}, или {q}нет{p}, решает всё",
-    "zh": "他说{q}你好{p}，然后离开了|书名：{q}红楼梦{p}。很长",
-    "ja": "彼は{q}はい{p}と言った|題名は{q}雪国{p}です",
+_SENTENCES: dict[str, list[str]] = {
+    "ro": [
+        "Copiii au strigat {q}gata{p} și au plecat acasă",
+        "Ea a citit {q}Luceafărul{p}, apoi a tăcut",
+        "Un joc numit {q}șotron{p}: sari într-un picior",
+        "Poți spune {q}da{p} sau {q}nu{p}, cum vrei",
+    ],
+    "de": [
+        "Er rief {q}Halt!{p} und blieb stehen",
+        "Das Buch {q}Der Prozess{p}, ein Fragment, ist kurz",
+        "Sie fragte: {q}Wohin gehst du?{p}",
+    ],
+    "en": [
+        "He said {q}no{p} and left",
+        "The film {q}Up{p}, a comedy, is short; don't miss it",
+        "Choose {q}yes{p}, {q}no{p} or {q}maybe{p} now",
+        "It's the dog's bowl, isn't it",
+    ],
+    "fr": [
+        "L'eau s'appelle {q}eau vive{p} aujourd'hui",
+        "Il dit {q}d'accord{p}, puis il part",
+        "Qu'est-ce que {q}l'amour{p} ?",
+    ],
+    "it": [
+        "Disse {q}va bene{p} e uscì",
+        "La parola {q}città{p}, con l'accento, resta uguale\nE così finisce",
+    ],
+    "es": [
+        "Gritó {q}¡basta!{p} y salió",
+        "¿Qué significa {q}ojalá{p}? Nadie lo sabe",
+    ],
+    "pl": [
+        "Powiedział {q}dość{p} i wyszedł",
+        "Książka {q}Lalka{p}, powieść Prusa, jest długa",
+    ],
+    "ru": [
+        "Он сказал {q}нет{p} и ушёл",
+        "Слово {q}да{p}, или {q}нет{p}, решает всё",
+    ],
+    "zh": [
+        "他说{q}你好{p}，然后离开了",
+        "书名：{q}红楼梦{p}。很长",
+    ],
+    "ja": [
+        "彼は{q}はい{p}と言った",
+        "題名は{q}雪国{p}です",
+    ],
 }
 _WORDS = [
     "casă",
@@ -144,7 +181,7 @@ class _Maker:
 
     def sentence(self, quoted: bool | None = None) -> str:
         """A sentence; ``{q}`` and ``{p}`` stand for a pair of quotes."""
-        text = self.draw.choice(_SENTENCES[self.language].split("|"))
+        text = self.draw.choice(_SENTENCES[self.language])
         if quoted and "{q}" not in text:
             return self.sentence(quoted)
         if quoted is False:
@@ -155,7 +192,7 @@ class _Maker:
 
     def text(self) -> str:
         marks = self.draw.choice(["", "", "", "“”", "„”", "«»"])
-        first, last = marks or ("", "")
+        first, last = marks[:1], marks[1:]
         return self.sentence().replace("{q}", first).replace("{p}", last)
 
     def short(self) -> str:
@@ -427,7 +464,7 @@ def _(draft: _Draft) -> tuple[str, Any]:
     value = _rewritten(
         draft, lambda _: draft.draw.choice(["one\ntwo", "a, b,\nc", "- x\n- y\n", "\tq\n\nw", "a\r\nb", "x:\n  y"])
     )
-    return re.sub(r"\\([nrt])", lambda m: {"n": "\n", "r": "\r", "t": "\t"}[m[1]], _written(draft, value)), value
+    return re.sub(r"\\([nrt])", lambda m: {"n": "\n", "r": "\r", "t": "\t"}[str(m[1])], _written(draft, value)), value
 
 
 @_fault("control characters")
@@ -443,7 +480,7 @@ def _(draft: _Draft) -> tuple[str, Any]:
 
 
 def _requoted(text: str, opener: str, closer: str) -> str:
-    inner = json.loads(text)
+    inner: str = json.loads(text)
     for mark, escape in (("\\", "\\\\"), ("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r")):
         inner = inner.replace(mark, escape)
     return opener + inner + closer
@@ -480,7 +517,8 @@ def _(draft: _Draft) -> tuple[str, Any]:
 
 @_fault("typographic quotes")
 def _(draft: _Draft) -> tuple[str, Any]:
-    opener, closer = draft.draw.choice(["“”", "„“", "«»", "„”", "＂＂"])
+    pair = draft.draw.choice(["“”", "„“", "«»", "„”", "＂＂"])
+    opener, closer = pair[0], pair[1]
     return draft.text(
         lambda kind, text: _requoted(text, opener, closer) if kind in ("text", "key") else text
     ), draft.value
@@ -498,7 +536,10 @@ def _(draft: _Draft) -> tuple[str, Any]:
             return text
         return _requoted(text, draft.draw.choice('"“„«'), draft.draw.choice('"”“»'))
 
-    return draft.text(change), draft.value
+    text = draft.text(change)
+    if _loads(text) is not None:
+        raise _Unfit
+    return text, draft.value
 
 
 @_fault("full width")
@@ -506,7 +547,7 @@ def _(draft: _Draft) -> tuple[str, Any]:
     signs = draft.draw.choice(
         [{",": "，", ":": "："}, {",": "，"}, {":": "："}, {"{": "｛", "}": "｝", "[": "［", "]": "］"}]
     )
-    return draft.text(lambda kind, text: signs.get(kind, text)), draft.value
+    return draft.text(signs.get), draft.value
 
 
 @_fault("trailing comma")

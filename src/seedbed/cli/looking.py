@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seedbed.cli.options import Ids, Json, Limit, PartOf, Place, Target, Where, project_at, scope_of
+from seedbed.cli.options import DryRun, Ids, Json, Limit, PartOf, Place, Target, Where, Yes, project_at, scope_of
 
 if TYPE_CHECKING:
     from seedbed.engine.reports import StatusReport
@@ -27,12 +27,15 @@ def register(app: typer.Typer) -> None:
     for function in (status, watch, audit, plan, records, bad, cost, report, logs, config):
         app.command(rich_help_panel=PANEL)(function)
     receipts = type(app)(
-        help="What was bought: check it, carry it, take it in.", no_args_is_help=True, rich_markup_mode=None
+        help="What was bought: check it, carry it, keep it for years.", no_args_is_help=True, rich_markup_mode=None
     )
     receipts.command("verify")(receipts_verify)
     receipts.command("export")(receipts_export)
     receipts.command("import")(receipts_import)
     receipts.command("size")(receipts_size)
+    receipts.command("compact")(receipts_compact)
+    receipts.command("archive")(receipts_archive)
+    receipts.command("redact")(receipts_redact)
     app.add_typer(receipts, name="receipts", rich_help_panel=PANEL)
 
 
@@ -432,3 +435,83 @@ def receipts_size(json: Json = False, place: Place = None) -> None:
         document("receipts-size", found, next_=["seedbed receipts verify"])
     else:
         _say(tables.size_lines(found), ["seedbed receipts verify"])
+
+
+def receipts_compact(json: Json = False, place: Place = None) -> None:
+    """Merge the files of processes that have ended into one. Nothing in them changes."""
+    from seedbed.cli import tables
+    from seedbed.cli.render import document
+    from seedbed.engine.keeping import compact_files
+
+    found = compact_files(project_at(place))
+    if json:
+        document("receipts-compact", found, next_=["seedbed receipts verify"])
+    else:
+        _say(tables.compacted_lines(found), ["seedbed receipts verify"])
+
+
+def receipts_archive(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the file goes.")],
+    before: Annotated[str, typer.Option("--before", metavar="DATE", help="Bought before this day (UTC): 2026-01-31.")],
+    json: Json = False,
+    place: Place = None,
+) -> None:
+    """Move old, settled purchases to a file elsewhere. The books stay; import brings them back."""
+    from seedbed.cli import tables
+    from seedbed.cli.render import document
+    from seedbed.engine.keeping import archive
+
+    found = archive(project_at(place), before, folder)
+    following = [f"seedbed receipts import {found.file}"] if found.file else ["seedbed receipts size"]
+    if json:
+        document("receipts-archive", found, next_=following)
+    else:
+        _say(tables.archived_lines(found), following)
+
+
+def receipts_redact(
+    text: Annotated[str, typer.Option("--text", metavar="TEXT|-", help="A text, wherever it stands; - is stdin.")] = "",
+    item: Annotated[
+        tuple[str, str] | None, typer.Option("--item", metavar="STAGE KEY", help="All that belongs to one item.")
+    ] = None,
+    why: Annotated[str, typer.Option("--why", metavar="WORDS", help="The reason, for the record.")] = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+    place: Place = None,
+) -> None:
+    """Put a hash in place of a text, or of what belongs to an item, for ever and on record."""
+    from seedbed.cli import tables
+    from seedbed.cli.render import document
+    from seedbed.engine.redacting import redact_kept
+
+    wanted = _wanted(text, item)
+    project = project_at(place)
+    if not (dry_run or yes):
+        _ask_redaction(tables.redaction_lines(redact_kept(project, wanted, why=why, dry_run=True)))
+    found = redact_kept(project, wanted, why=why, dry_run=dry_run)
+    code = 8 if found.left else 0
+    if json:
+        document("receipts-redact", found, code=code, next_=["seedbed receipts verify"])
+    else:
+        _say(tables.redaction_lines(found), ["seedbed receipts verify"])
+    if code:
+        raise typer.Exit(code)
+
+
+def _wanted(text: str, item: tuple[str, str] | None) -> Any:
+    from seedbed.engine.redacting import Wanted
+    from seedbed.records import parse_key
+
+    said = sys.stdin.read().removesuffix("\n") if text == "-" else text
+    stage, key = item or ("", "")
+    return Wanted(said, stage, parse_key(key) if key else "")
+
+
+def _ask_redaction(lines: Sequence[str]) -> None:
+    from seedbed.cli.asking import agreed, on_terminal
+    from seedbed.errors import UsageError
+
+    if not on_terminal():
+        raise UsageError("Say --yes to redact off a terminal.", why=" ".join(line.strip() for line in lines))
+    agreed(lines, "It cannot be taken back. Redact?")

@@ -282,6 +282,8 @@ def reread_lines(report: RereadReport) -> list[str]:
     verb = "would change" if report.dry_run else "changed"
     count = sum(n for verdict, n in report.verdicts.items() if verdict in ("longer", "mended", "declined"))
     lines = [f"{report.stage}: {report.receipts:,} receipts read again, no call made; {count:,} outcomes {verb}"]
+    if report.archived:
+        lines.append(f"  {report.archived:,} answers are archived elsewhere; seedbed receipts import brings them back")
     lines += [f"  {verdict}: {n:,}" for verdict, n in sorted(report.verdicts.items(), key=lambda each: -each[1])]
     lines += [f"  {verdict} {safe(key, 40)}: {line_of(words)}" for verdict, key, words in report.examples[:SHOWN]]
     return lines

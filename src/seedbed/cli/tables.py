@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from seedbed.engine.books import Cost, Log, ReleaseFacts
     from seedbed.engine.entries import Attempt, Bad, Entries, Entry, Record, Settlement
     from seedbed.engine.following import Line
-    from seedbed.engine.keeping import Checked, Damaged, Size
+    from seedbed.engine.keeping import Archived, Checked, Damaged, Size
     from seedbed.engine.origins import Configuration, Value
+    from seedbed.engine.redacting import Redaction
     from seedbed.engine.reports import AuditReport, Equation, PlanReport, StageStatus, StatusReport
+    from seedbed.ports.receipts.compact import Compacted
     from seedbed.ports.state import Spending
 
 LISTED = 10
@@ -534,6 +536,8 @@ def checked_lines(found: Checked) -> list[str]:
         f"{counts.files:,} files, {counts.intents:,} intents, {counts.receipts:,} receipts of {counts.bytes:,} bytes",
         f"{counts.closed:,} closed without charge, {counts.doubtful:,} in doubt, {counts.open:,} open",
     ]
+    if counts.redacted:
+        lines.append(f"{counts.redacted:,} redacted")
     for each in found.damaged:
         keys = ", ".join(safe(key, 40) for key in each.keys[:LISTED]) or "keys unknown"
         kept = f", {len(each.accepted)} of its answers are kept" if each.accepted else ""
@@ -546,3 +550,31 @@ def size_lines(found: Size) -> list[str]:
     return [
         f"{found.bytes:,} bytes in {counts.files:,} files, {counts.intents:,} intents, {counts.receipts:,} receipts"
     ]
+
+
+def compacted_lines(found: Compacted) -> list[str]:
+    if not found.merged:
+        lines = ["Nothing to merge."]
+    else:
+        lines = [f"{found.merged:,} files merged into {safe(found.file)}, which holds {found.writers:,} writers"]
+    return lines + [f"left as it is: {safe(name)} (in use, damaged or empty)" for name in found.left]
+
+
+def archived_lines(found: Archived) -> list[str]:
+    lines = ["Nothing to move."]
+    if found.file:
+        lines = [f"{found.intents:,} intents with {found.answers:,} answers moved to {safe(found.file)}"]
+    if found.left:
+        lines.append(f"{found.left:,} intents of before that day stay: what one process bought moves as a whole")
+    return lines
+
+
+def redaction_lines(found: Redaction) -> list[str]:
+    verb = "would be" if found.dry_run else "were"
+    lines = [
+        f"{found.answers:,} answers and {found.intents:,} requests of the receipts {verb} redacted,",
+        f"{found.outcomes:,} rows of the state, {found.worklists:,} of worklists, {found.logs:,} log files",
+    ]
+    if found.unread:
+        lines.append(f"{found.unread:,} damaged records could not be looked at: seedbed receipts verify")
+    return lines + [f"still holds the text: {safe(name)}" for name in found.left]

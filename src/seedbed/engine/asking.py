@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from seedbed.crashing import point
 from seedbed.engine.binding import BoundStage, reader_for
 from seedbed.engine.orders import Bought, Flow, Intake, Order, Settled, Spent
 from seedbed.engine.prompts import cached_prompt
@@ -140,6 +141,7 @@ class Session:
                 order = self._order(call, name, attempt, request, digest, doubts)
                 bought = Bought(order, ((purchase.intent, purchase.ending),), receipt=purchase.receipt)
                 self.bought.append(bought)
+                point("while bought calls are replayed")
                 return bought
             if purchase.ending is None or purchase.ending.kind == "doubt":
                 doubts += 1

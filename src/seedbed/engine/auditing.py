@@ -69,20 +69,19 @@ def equation_of(state: State, work: OpenRound) -> Equation:
     """The books of one round, each figure counted from its own records."""
     row: RoundRow = next((r for r in state.rounds(stage=work.row.stage) if r.id == work.id), work.row)
     items = work.worklist.count() if work.worklist is not None else row.items
-    states = state.states_of_round(row.id)
-    made = state.made_total(row.id)
+    sums = state.sums_of_round(row.id)
     if work.worklist is None:  # a lost worklist: what had no outcome was derived again elsewhere
-        items = sum(states.values())
+        items = sum(sums.states.values())
     return Equation(
         stage=row.stage,
         round=row.id,
         closed=row.status == "closed",
         items=items,
-        states=states,
+        states=sums.states,
         missing=len(missing_of_round(state, work)),
-        made=made,
+        made=sums.made,
         fates=state.made_of_round(row.id),
-        waiting=state.made_waiting(row.id),
+        waiting=sums.waiting,
     )
 
 
@@ -102,20 +101,23 @@ def _drift(stage: BoundStage, corpus: Corpus, state: State) -> _Drift:
     drift = _Drift()
     if isinstance(stage.stage.relation, Gathers):
         return drift
+    outputs = stage.stage.relation.outputs if isinstance(stage.stage.relation, Fills) else ()
     after: str | None = None
-    while page := state.outcomes(stage.name, after=after, limit=1000):
-        after = page[-1].key
-        keys = [outcome.key for outcome in page]
-        rows = _by_key(stage, corpus.fetch(stage.source.name, stage.key, [key_values(key) for key in keys]))
-        fates = state.upload_fate(stage.name, keys)
-        for outcome in page:
-            row = rows.get(outcome.key)
+    while page := state.prints(stage.name, after=after):
+        after = page[-1][0]
+        keys = [key_values(key) for key, _, _ in page]
+        rows = _by_key(stage, corpus.fetch(stage.source.name, stage.key, keys))
+        empty: dict[str, dict[str, Any]] = {}
+        for key, fingerprint, fate in page:
+            row = rows.get(key)
             if row is None:
                 drift.vanished += not stage.source.view
-            else:
-                drift.changed += stage.fingerprint(row) != outcome.fingerprint
-                if _cleared(stage, row, outcome.output, fates.get(outcome.key, ("", ""))[0]):
-                    drift.cleared.append(outcome.key)
+                continue
+            drift.changed += stage.fingerprint(row) != fingerprint
+            if fate == "applied" and any(is_empty(row[name]) for name in outputs if name in row):
+                empty[key] = row
+        found = state.current(stage.name, list(empty))
+        drift.cleared += [key for key in empty if _cleared(outputs, empty[key], found[key].output)]
     return drift
 
 
@@ -123,12 +125,11 @@ def _by_key(stage: BoundStage, rows: list[dict[str, Any]]) -> dict[str, dict[str
     return {key_text([row[name] for name in stage.key]): row for row in rows}
 
 
-def _cleared(stage: BoundStage, row: dict[str, Any], output: Any, fate: str) -> bool:
+def _cleared(outputs: Sequence[str], row: dict[str, Any], output: Any) -> bool:
     """Whether a cell that was uploaded is empty now though the output was not."""
-    relation = stage.stage.relation
-    if fate != "applied" or not isinstance(relation, Fills) or not isinstance(output, dict):
+    if not isinstance(output, dict):
         return False
-    return any(is_empty(row.get(name)) and not is_empty(output.get(name)) for name in relation.outputs if name in row)
+    return any(is_empty(row[name]) and not is_empty(output.get(name)) for name in outputs if name in row)
 
 
 def _mean_cost(state: State, stage: str, settled: int) -> int | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NoReturn, Protocol
 
+from seedbed.crashing import point
 from seedbed.engine.orders import Bought, Flow, Intake, Marks, Order
 from seedbed.errors import BudgetReached, ConfigError, DiskFull, PriceUnknown, ProviderDown, SeedbedError
 from seedbed.events import Draining, Event, Meter, Waiting
@@ -189,7 +190,9 @@ class Buyer:
         self.marks.opened(order.stage.name, intent.id)
         await self._reserve(intent, worst)
         intents.append((intent, None))
+        point("before an intent")
         await self._durable(market.writer.intend, intent)
+        point("after an intent")
         if self.flow.stopping.is_set() or getattr(market.writer, "low_on_space", False):
             await self._end(intents, "closed", "never sent")
             if not self.flow.stopping.is_set():
@@ -236,6 +239,7 @@ class Buyer:
     async def _received(
         self, order: Order, intent: Intent, answer: Answer, intents: list[tuple[Intent, Ending | None]]
     ) -> Bought:
+        point("after a whole answer")
         receipt = Receipt(
             intent=intent.id,
             status=answer.status,
@@ -250,6 +254,7 @@ class Buyer:
         except SeedbedError as error:
             self.flow.stop(error)
             return Bought(order, tuple(intents))
+        point("after a receipt")
         self.market.breaker.worked()
         self._worked = True
         return Bought(order, tuple(intents), receipt=receipt)

@@ -141,9 +141,29 @@ def _kept(project: Project) -> Iterator[Fact]:
         )
     except SeedbedError as error:
         yield Fact("receipts", "bad", _words(error), error.exit_code)
+    yield Fact("sizes", "ok", ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in _sizes(project).items()))
     held = project.locks().held()
     words = "; ".join(f"{lock['lock']} by pid {lock.get('pid', '?')} ({lock.get('command', '?')})" for lock in held)
     yield Fact("locks", "note" if held else "ok", words or "none held")
+
+
+def _sizes(project: Project) -> dict[str, int]:
+    """What is kept, in bytes on the disk."""
+    folder = project.folder
+    return {
+        "receipts": _bytes(folder / "receipts"),
+        "state": sum(_bytes(path) for path in folder.glob("state.sqlite*")),
+        "worklists": _bytes(project.worklists),
+        "logs": _bytes(project.logs),
+    }
+
+
+def _bytes(place: Path) -> int:
+    total = 0
+    for path in [place, *place.rglob("*")]:
+        with suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _disk(folder: Path) -> Fact:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from seedbed.engine.logs import write_page
 from seedbed.engine.project import Project, now_ms, this_host
-from seedbed.ports.state import State
+from seedbed.ports.state import RunRow, State
+
+NEWEST = 50
+"""Runs that are looked at for a page that is wanting; one that was older had fifty commands to give it."""
 
 
 def finish_killed_runs(project: Project, state: State) -> list[str]:
@@ -20,10 +23,17 @@ def finish_killed_runs(project: Project, state: State) -> list[str]:
         state.close_run(row.id, "partial", 137, "The process was killed.", now_ms())
         closed = state.run(row.id)
         if closed is not None:
-            path = write_page(project, state, closed, {})
-            state.set_page(row.id, str(path.relative_to(project.root)))
+            _give_page(project, state, closed)
         ended.append(row.id)
+    for row in state.runs(limit=NEWEST):  # killed after its end was noted, before its page was
+        if row.status != "running" and not row.page and not (row.host == this_host() and _alive(row.pid)):
+            _give_page(project, state, row)
     return ended
+
+
+def _give_page(project: Project, state: State, row: RunRow) -> None:
+    path = write_page(project, state, row, {})
+    state.set_page(row.id, str(path.relative_to(project.root)))
 
 
 def _alive(pid: int) -> bool:

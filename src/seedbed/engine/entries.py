@@ -14,7 +14,7 @@ from seedbed.engine.project import Project, utc_text
 from seedbed.engine.rounds import Derivation, Scope
 from seedbed.engine.selecting import typed_key
 from seedbed.errors import EmptySelection, UsageError, nearest
-from seedbed.ports.receipts import Purchase
+from seedbed.ports.receipts import REDACTED, Purchase, Receipt
 from seedbed.ports.state import TillEntry
 from seedbed.records import OUTCOME_STATES, Finding, Outcome, OutcomeState, Usage, key_text, key_values, parse_key
 from seedbed.stage import Gathers
@@ -285,11 +285,17 @@ def _attempt(purchase: Purchase, entry: TillEntry | None) -> Attempt:
         ending=ending_of(purchase),
         why=purchase.ending.reason if purchase.ending else "",
         status=receipt.status if receipt else None,
-        answer=receipt.body.decode("utf-8", "replace") if receipt else None,
+        answer=_said(receipt) if receipt else None,
         usage=entry.usage if entry and entry.kind == "settle" else None,
         cost=entry.nano if entry else None,
         shared=len(intent.items),
     )
+
+
+def _said(receipt: Receipt) -> str:
+    if receipt.format == REDACTED:
+        return f"[redacted sha256:{receipt.sha256}]"
+    return receipt.body.decode("utf-8", "replace")
 
 
 Ended = Literal["received", "closed", "in doubt", "corrupt", "open"]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from seedbed.engine.leftovers import unsettled
 from seedbed.engine.looking import Look, looking
 from seedbed.engine.project import Project, utc_text
+from seedbed.engine.redacting import hold_all
+from seedbed.engine.rereading import ARCHIVED
 from seedbed.engine.standing import CORRUPT
 from seedbed.errors import SourceError, UsageError
-from seedbed.ports.receipts import Summary, Verified
+from seedbed.ports.receipts import Purchase, Summary, Verified
+from seedbed.ports.receipts.compact import Compacted, compact, remove_writers
+from seedbed.ports.receipts.schema import sync_folder
 
 
 @dataclass(frozen=True)
@@ -113,11 +122,12 @@ def export_file(project: Project, path: Path) -> int:
 
 
 def import_file(project: Project, path: Path) -> TakenIn:
+    """Take in a file of JSON lines, as ``export`` writes it or packed as ``archive`` does."""
     try:
-        with path.open("rb") as lines:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
             return take_in(project, lines)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def take_in(project: Project, lines: Iterable[bytes]) -> TakenIn:
@@ -128,7 +138,8 @@ def take_in(project: Project, lines: Iterable[bytes]) -> TakenIn:
     """
     project.prepare()
     taken = TakenIn()
-    taken.new, taken.known = project.receipts().take_in(_parsed(lines, taken))
+    with project.locks().keeping():
+        taken.new, taken.known = project.receipts().take_in(_parsed(lines, taken))
     return taken
 
 
@@ -142,3 +153,117 @@ def _parsed(lines: Iterable[bytes], taken: TakenIn) -> Iterator[dict[str, Any]]:
                 return
             raise SourceError(f"Line {number} is not an exported receipt", why=str(error)) from error
         yield value
+
+
+# ------------------------------------------------------------------------------- files over the years
+
+
+def compact_files(project: Project) -> Compacted:
+    """Merge the files of processes that have ended. May be done while a run works."""
+    with project.locks().keeping():
+        return compact(project.folder / "receipts")
+
+
+@dataclass(frozen=True)
+class Archived:
+    """What was moved elsewhere; ``left`` are intents of before the date that stay, as not all is settled."""
+
+    file: str = ""
+    writers: int = 0
+    intents: int = 0
+    answers: int = 0
+    left: int = 0
+
+
+def archive(project: Project, before: str, folder: Path) -> Archived:
+    """Move what was bought before a date (UTC) and is settled to a file that can be imported back.
+
+    What one process bought moves as a whole or stays. The books stay. Raises Locked while a run works.
+    """
+    limit = _moment(before)
+    with ExitStack() as stack:
+        hold_all(project, stack)
+        look = stack.enter_context(looking(project))
+        bought: dict[str, list[Purchase]] = {}
+        for purchase in look.receipts.purchases():
+            bought.setdefault(purchase.writer, []).append(_light(purchase))
+        stay = _staying(look, bought, limit)
+        going = {writer: bought[writer] for writer in bought if writer not in stay}
+        old = sum(one.intent.at < limit for writer in bought.keys() & stay for one in bought[writer])
+        if not going:
+            return Archived(left=old)
+        path = _packed(project, folder, before, going.keys())
+        counts = {writer: _answers(purchases) for writer, purchases in going.items()}
+        look.state.note(ARCHIVED, {**(look.state.note(ARCHIVED) or {}), **counts})
+        remove_writers(project.folder / "receipts", going.keys())
+        return Archived(
+            str(path),
+            len(going),
+            sum(map(len, going.values())),
+            sum(sum(each.values()) for each in counts.values()),
+            old,
+        )
+
+
+def _moment(day: str) -> int:
+    try:
+        return int(datetime.combine(date.fromisoformat(day), time(), UTC).timestamp() * 1000)
+    except ValueError as error:
+        raise UsageError(f"{day} is not a date", hint="Write it as 2026-01-31.") from error
+
+
+def _light(purchase: Purchase) -> Purchase:
+    """Without what takes room; that there is a receipt is still seen."""
+    receipt = purchase.receipt and replace(purchase.receipt, body=b"")
+    intent = replace(purchase.intent, items=(), request=replace(purchase.intent.request, messages=(), shape=None))
+    return replace(purchase, receipt=receipt, intent=intent)
+
+
+def _staying(look: Look, bought: Mapping[str, list[Purchase]], limit: int) -> set[str]:
+    """Writers of whom something is too new, damaged, not settled, or tied to what another one received."""
+    stay = look.receipts.entangled()
+    stages = {one.intent.stage for purchases in bought.values() for one in purchases}
+    for stage in stages:
+        stay |= {one.writer for one in unsettled(look.receipts, look.state, stage)}
+    for writer, purchases in bought.items():
+        booked = look.state.till_has([one.intent.id for one in purchases])
+        if any(one.corrupt or one.intent.at >= limit or not _ended(one, booked) for one in purchases):
+            stay.add(writer)
+    return stay
+
+
+def _ended(one: Purchase, booked: set[str]) -> bool:
+    closed = one.receipt is None and one.ending is not None and one.ending.kind == "closed"
+    return closed or one.intent.id in booked
+
+
+def _answers(purchases: Iterable[Purchase]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for one in purchases:
+        if one.receipt is not None:
+            counts[one.intent.stage] = counts.get(one.intent.stage, 0) + 1
+    return counts
+
+
+def _packed(project: Project, folder: Path, before: str, writers: Collection[str]) -> Path:
+    """The file elsewhere, whole and on the disk when this returns. None that is there is replaced."""
+    stem, number = f"receipts-before-{before}", 1
+    while (path := folder / f"{stem}{'' if number == 1 else f'-{number}'}.jsonl.gz").exists():
+        number += 1
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as raw:
+            with gzip.open(raw, "wt", encoding="utf-8", newline="\n") as lines:
+                for record in project.receipts().export():
+                    if record["writer"] in writers:
+                        lines.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+            raw.flush()
+            os.fsync(raw.fileno())
+        draft.replace(path)
+        sync_folder(folder)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return path

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from seedbed.crashing import point
 from seedbed.engine.binding import BoundStage, with_shape_of
 from seedbed.engine.orders import Bought, Order, Spent
 from seedbed.engine.reader import Reader
@@ -110,6 +111,7 @@ def _read_all(
             reader.flow.enter(len(order.items))
             reader.settle([Bought(order, ((intent, purchase.ending),), receipt=purchase.receipt)])
             left.read += 1
+            point("while settling first")
     finally:
         reader.ask_again = asked
     for order in again.values():

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seedbed import conditions
+from seedbed.crashing import point
 from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage
 from seedbed.engine.binding import BoundStage
 from seedbed.engine.endings import finish_killed_runs
@@ -154,7 +155,7 @@ def _caps(project: Project, state: State, run_cap: int | None) -> tuple[Cap, ...
         caps.append(Cap("cap of this run", run_cap, own=True))
     total = project.settings.get("budget", "project")
     if total is not None:
-        before = sum(row.nano for row in state.spending())
+        before = sum(row.nano for row in state.money().values())
         caps.append(Cap("cap of the project", int(total), before))
     return tuple(caps)
 
@@ -164,7 +165,9 @@ def _close_run(project: Project, frame: Running, error: BaseException | None) ->
     frame.state.close_run(frame.shift.run, status, code, message, now_ms())
     row = frame.state.run(frame.shift.run)
     if row is not None:
+        point("before the log page")
         path = write_page(project, frame.state, row, frame.phases)
+        point("after the log page")
         frame.state.set_page(row.id, str(path.relative_to(project.root)))
     project.emit(RunEnded(frame.shift.run, status, code, message))
 
@@ -501,11 +504,13 @@ def roll_back(project: Project, release: str | None = None, *, dry_run: bool = F
         undone = corpus.roll_back(found.id, dry_run=dry_run)
         keys = list(undone.items) or ([] if undone.left else state.items_of_release(found.id))
         if not dry_run:
+            point("after what was undone, before its note")
             state.set_state(found.stage, keys, "withdrawn")
             state.withdraw_made(found.id)
-            state.close_release(found.id, "partly rolled back" if undone.left else "rolled back", now_ms())
             if project.source is not None:
                 project.write_file()
+            point("before a release ends")
+            state.close_release(found.id, "partly rolled back" if undone.left else "rolled back", now_ms())
         return RollbackReport(found.id, found.stage, undone.restored, undone.deleted, undone.left, len(keys), dry_run)
 
 

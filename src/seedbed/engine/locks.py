@@ -48,6 +48,12 @@ class Locks:
         with self._hold(f"upload--{_plain(table)}", f"an upload into {table}"):
             yield
 
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Hold the receipts' files: nobody else merges, moves or rewrites them."""
+        with self._hold("receipts", "the receipts"):
+            yield
+
     def is_generating(self, stage: str, part: str) -> bool:
         """Whether some process (this one too) generates that part now."""
         index, _, count = part.partition("/")

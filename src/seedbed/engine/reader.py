@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from seedbed.crashing import point
 from seedbed.engine.binding import BoundStage, label, makes_rows
 from seedbed.engine.orders import Bought, Flow, Marks, Order, Settled, Spent, order_for
 from seedbed.errors import ConfigError, NotReadable, Pause
@@ -21,7 +22,7 @@ from seedbed.policy.budget import Till, share
 from seedbed.policy.edits import Repaired
 from seedbed.policy.replies import read_group
 from seedbed.ports.models import Completer
-from seedbed.ports.receipts import Intent, Receipt
+from seedbed.ports.receipts import REDACTED, Intent, Receipt
 from seedbed.ports.state import State, TillEntry, TillKind
 from seedbed.records import NO_USAGE, Finding, Item, Outcome, OutcomeState, Reply, Usage
 from seedbed.stage import Fills
@@ -268,7 +269,9 @@ class Reader:
         told = False
         while page.outcomes or page.entries or page.intents:
             try:
+                point("before outcomes")
                 self.desk.state.settle(page.outcomes, page.entries, self.marks.now())
+                point("after outcomes")
                 return
             except Pause as error:
                 if self.flow.stopping.is_set():
@@ -351,11 +354,12 @@ class Reader:
 
     def _item(self, order: Order, item: Item, reading: Reading, paid: Spent, page: _Page, *, no_answer: bool) -> None:
         alone = len(order.items) == 1
+        last = order.attempt >= order.stage.stage.attempts or any(f.code == REDACTED for f in reading.findings)
         if reading.accepted:
             state: OutcomeState = "accepted"
         elif no_answer and alone:
             state = "refused" if reading.refused else "failed"
-        elif (reading.refused and alone) or order.attempt >= order.stage.stage.attempts:
+        elif (reading.refused and alone) or last:
             state = "refused" if reading.refused else self._lost(reading)
         else:
             page.again.append(self._again(order, item, reading, paid))
@@ -393,6 +397,8 @@ class _Page:
 
 def read_reply(completers: Mapping[str, Completer], intent: Intent, receipt: Receipt) -> tuple[Reply | None, Finding]:
     """The reply in a body, or the finding that says why there is none."""
+    if receipt.format == REDACTED:
+        return None, Finding(REDACTED, "the answer was taken out on record")
     completer = completers.get(intent.model.partition("/")[0])
     if completer is None:
         return None, Finding("no_answer", f"there is no adapter for {intent.model} here")

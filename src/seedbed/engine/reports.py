@@ -202,6 +202,7 @@ class RereadReport:
     examples: Sequence[tuple[str, str, str]]
     skipped: int = 0
     dry_run: bool = False
+    archived: int = 0
 
 
 @dataclass(frozen=True)

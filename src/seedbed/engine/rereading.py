@@ -16,12 +16,14 @@ from seedbed.engine.project import Project
 from seedbed.engine.reader import UNFINISHED, Reading, read_answer, read_reply
 from seedbed.engine.reports import RereadReport
 from seedbed.engine.rounds import Scope
-from seedbed.ports.receipts import Purchase, ReceiptStore
+from seedbed.ports.receipts import REDACTED, Purchase, ReceiptStore
 from seedbed.ports.state import State
 from seedbed.records import Item, Outcome, cell
 from seedbed.stage import Fills
 
 EXAMPLES = 20
+ARCHIVED = "receipts.archived"
+"""The note of what was moved elsewhere: by writer and stage, how many answers."""
 PAGE = 500
 
 
@@ -45,8 +47,10 @@ def reread_stage(
         return RereadReport(stage.name, 0, {}, 0, (), skipped=_count(receipts, stage.name), dry_run=dry_run)
     readings: dict[tuple[str, str], list[tuple[str, Reading]]] = {}
     read = 0
+    here: set[str] = set()
     for purchase in receipts.purchases(stage=stage.name):
-        if purchase.receipt is None:
+        here.add(purchase.writer)
+        if purchase.receipt is None or purchase.receipt.format == REDACTED:
             continue
         read += 1
         for item, reading in _readings(project, stage, purchase):
@@ -58,7 +62,10 @@ def reread_stage(
     if not dry_run and verdicts.changed:
         state.reread(verdicts.changed)
     applied = 0 if dry_run else len(verdicts.changed)
-    return RereadReport(stage.name, read, verdicts.counts, applied, tuple(verdicts.examples), dry_run=dry_run)
+    moved = {writer: counts for writer, counts in (state.note(ARCHIVED) or {}).items() if writer not in here}
+    archived = sum(counts.get(stage.name, 0) for counts in moved.values())
+    examples = tuple(verdicts.examples)
+    return RereadReport(stage.name, read, verdicts.counts, applied, examples, dry_run=dry_run, archived=archived)
 
 
 def _count(receipts: ReceiptStore, stage: str) -> int:

@@ -19,6 +19,8 @@ from seedbed.stage import Fills, Gathers
 
 FIRST_PAGE = 500
 PAGE = 5000
+SETTLED_PAGE = 1000
+"""Steps in which the mark of what is settled without a gap rises."""
 AGAIN: tuple[OutcomeState, ...] = ("rejected", "failed")
 """What ``recover`` takes when nothing else is said."""
 
@@ -92,14 +94,33 @@ class Derivation:
 
     def _rows(self, after: Sequence[Any] | None) -> Iterator[Found]:
         condition = conditions.conjunction(self.stage.stage.condition(), self.pushed())
-        size = FIRST_PAGE
-        while rows := self.corpus.page(self.stage.source.name, self.stage.key, condition, after=after, limit=size):
-            self.looked_at += len(rows)
-            after = [rows[-1][name] for name in self.stage.key]
-            yield Found(self._missing(rows), after)
-            if len(rows) < size:
+        source, key = self.stage.source.name, self.stage.key
+        redo = self.stage.stage.on_change == "redo"
+        size, most_settled = FIRST_PAGE, False
+        while True:
+            if most_settled:  # the rows of what is missing are enough
+                keys = self.corpus.keys(source, key, condition, after=after, limit=size)
+                rows = self._unsettled_rows(keys, condition)
+            else:
+                rows = self.corpus.page(source, key, condition, after=after, limit=size)
+                keys = [tuple(row[name] for name in key) for row in rows]
+            if not keys:
                 return
-            size = PAGE
+            self.looked_at += len(keys)
+            after = list(keys[-1])
+            items = self._missing(rows)
+            yield Found(items, after)
+            if len(keys) < size:
+                return
+            size, most_settled = PAGE, not redo and len(items) < len(keys) // 10
+
+    def _unsettled_rows(self, keys: Sequence[Sequence[Any]], condition: conditions.Condition) -> list[dict[str, Any]]:
+        """The rows of those keys that are missing, in their order; one that was changed just now may be none."""
+        mine = [text for key in keys if self.scope.part.holds(text := key_text(key))]
+        settled = self._settled(mine)
+        missing = [key for key in mine if key not in settled]
+        rows = {self._key(row): row for row in self._fetch(missing) if conditions.holds(condition, row)}
+        return [rows[key] for key in missing if key in rows]
 
     def _of_stand_in(self) -> Iterator[Found]:
         """Rows that still hold what the stand-in made up: missing, once there is a real model."""
@@ -179,14 +200,19 @@ class Derivation:
         where = self.scope.condition()
         keyed = {self._key(row): row for row in rows}
         keys = [key for key in keyed if self.scope.part.holds(key)]
-        settled = self.state.settled(self.stage.name, keys)
-        if self.real:
-            settled -= self.state.stand_ins(self.stage.name, sorted(settled))
+        settled = self._settled(keys)
         if self.stage.stage.on_change == "redo" and settled:
             settled -= self._changed(settled, keyed)
         if self.pushed() != where:
             keys = [key for key in keys if conditions.holds(where, keyed[key])]
         return self._with_before([self._item(key, keyed[key]) for key in keys if key not in settled])
+
+    def _settled(self, keys: Sequence[str]) -> set[str]:
+        """Those that have an outcome; one of the stand-in counts as none once there is a real model."""
+        settled = self.state.settled(self.stage.name, keys)
+        if self.real and settled and self.state.has_stand_ins(self.stage.name):
+            settled -= self.state.stand_ins(self.stage.name, sorted(settled))
+        return settled
 
     def _changed(self, settled: set[str], keyed: dict[str, dict[str, Any]]) -> set[str]:
         current = self.state.current(self.stage.name, sorted(settled))
@@ -335,12 +361,35 @@ def export_pages(work: OpenRound, *, limit: int | None, per_call: int) -> Iterat
     worklist.finish()
 
 
+def passed(state: State, work: OpenRound, before: int | None = None) -> int:
+    """Up to which place of the worklist every item has an outcome in the round, page by page; remembered.
+
+    Outcomes of a round are never taken away, so the place only rises (from ``before``, where it is known). What
+    is remembered holds for this worklist only: the end of the file may be lost with the power.
+    """
+    worklist, row = work.worklist, work.row
+    if worklist is None:
+        return 0
+    if before is None:
+        before = row.passed if row.passed and worklist.key_at(row.passed) == row.passed_key else 0
+    place, last = before, ""
+    for keys in worklist.key_pages(after=before, size=SETTLED_PAGE):
+        if len(state.settled_in_round(work.id, row.stage, keys)) < len(keys):
+            break
+        place, last = place + len(keys), keys[-1]
+    if place > before:
+        state.pass_round(work.id, place, last)
+    return place
+
+
 def missing_of_round(state: State, work: OpenRound) -> list[str]:
     """Keys of the worklist that have no outcome in the round; an anti-join, never a subtraction."""
     if work.worklist is None:
         return []
     missing: list[str] = []
-    for keys in work.worklist.key_pages():
-        settled = state.settled_in_round(work.id, work.row.stage, keys)
+    after = ""
+    for keys in work.worklist.keys_sorted():
+        settled = set(state.keys_of_round(work.id, after=after, up_to=keys[-1]))
         missing.extend(key for key in keys if key not in settled)
+        after = keys[-1]
     return missing

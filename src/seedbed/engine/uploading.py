@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from seedbed.conditions import is_empty
+from seedbed.crashing import point
 from seedbed.engine.binding import BoundStage, makes_rows
 from seedbed.engine.project import Project, new_id, now_ms
 from seedbed.engine.reports import UploadReport
 from seedbed.engine.rounds import Scope, output_cells
 from seedbed.errors import SourceError, UsageError
 from seedbed.policy.budget import share
-from seedbed.ports.corpus import CellWrite, Corpus, NewRow
+from seedbed.ports.corpus import CellWrite, Corpus, Inserted, NewRow, Written
 from seedbed.ports.state import MadeRow, Release, State, Uploaded
 from seedbed.records import Item, Outcome, key_text, key_values, row_id
 from seedbed.stage import Fills, Makes, Row
 
-PAGE = 1000
+PAGE = 3000
 EXAMPLES = 5
 
 
@@ -56,16 +58,21 @@ def upload_stage(
     tables = tables_of(stage)
     opened = Release(new_id("release"), stage.name, ", ".join(tables), "applying", now_ms(), run)
     release = state.open_release(opened).id
+    point("after a release opens")
+    # What a killed upload wrote is not written once more: a person may have emptied or deleted it since.
+    done = corpus.standing(release) if release != opened.id and scope.ids is None else set()
     tally = _Tally()
     for page in _all(first, pages):
         if not allow_stand_in:
             _refuse_stand_in(page)
         if isinstance(stage.stage.relation, Fills):
-            _write_cells(stage, corpus, state, release, page, tally)
+            _write_cells(stage, corpus, state, release, page, tally, done)
         else:
-            _insert_rows(stage, corpus, state, release, page, tally)
-    state.close_release(release, "applied", now_ms())
+            _insert_rows(stage, corpus, state, release, page, tally, done)
     out = project.write_file() if project.source is not None else ""
+    point("before a release closes")
+    state.close_release(release, "applied", now_ms())
+    point("after a release closes")
     return tally.report(stage.name, release, out=out)
 
 
@@ -149,26 +156,35 @@ def _over_empty(outcome: Outcome, row: Mapping[str, Any] | None, relation: Fills
 
 
 def _write_cells(
-    stage: BoundStage, corpus: Corpus, state: State, release: str, page: Sequence[Outcome], tally: _Tally
+    stage: BoundStage,
+    corpus: Corpus,
+    state: State,
+    release: str,
+    page: Sequence[Outcome],
+    tally: _Tally,
+    done: Set[tuple[str, str]],
 ) -> None:
     relation = stage.stage.relation
     if not isinstance(relation, Fills):
         raise AssertionError("only a fills stage writes cells")
     by_key = {outcome.key: outcome for outcome in page}
     writes = {outcome.key: _cells(stage, outcome) for outcome in page}
+    there = {key for key in writes if (relation.table, key) in done}
     fates = []
-    for written in corpus.write(
+    written_now = corpus.write(
         release,
         relation.table,
         stage.key,
-        writes.values(),
+        [write for key, write in writes.items() if key not in there],
         fingerprint=stage.fingerprint,
         source=_view(stage),
-    ):
+    )
+    for written in chain((Written(key, "already") for key in sorted(there)), written_now):
         fate = "applied" if written.fate == "already" else written.fate
         fates.append(Uploaded(written.key, by_key[written.key].round, fate, written.reason))
         write = writes[written.key]
         _count(tally, written.key, written.fate, written.reason, write.before, write.after)
+    point("after cells, before their note")
     state.uploaded(stage.name, release, fates)
     withdrawn = [o.key for o in page if o.state == "withdrawn"]
     if withdrawn:
@@ -201,12 +217,19 @@ def _view(stage: BoundStage) -> str | None:
 
 
 def _insert_rows(
-    stage: BoundStage, corpus: Corpus, state: State, release: str, page: Sequence[Outcome], tally: _Tally
+    stage: BoundStage,
+    corpus: Corpus,
+    state: State,
+    release: str,
+    page: Sequence[Outcome],
+    tally: _Tally,
+    done: Set[tuple[str, str]],
 ) -> None:
     rounds = {outcome.key: outcome.round for outcome in page}
     rows = [row for outcome in page for row in rows_of(stage, outcome)]
+    there, rest = _made_before(rows, done)
     made = []
-    for inserted in corpus.insert(release, rows):
+    for inserted in chain(there, corpus.insert(release, rest)):
         row = inserted.row
         fate = "stored" if inserted.fate == "already" else inserted.fate
         tally.made[fate] = tally.made.get(fate, 0) + 1
@@ -228,10 +251,26 @@ def _insert_rows(
             )
         )
     tally.fates["applied"] = tally.fates.get("applied", 0) + len(page)
+    point("after rows, before their note")
     state.uploaded(stage.name, release, [Uploaded(o.key, o.round, "applied") for o in page], made)
     withdrawn = [o.key for o in page if o.state == "withdrawn"]
     if withdrawn:
         state.set_state(stage.name, withdrawn, "accepted")
+
+
+def _made_before(rows: Sequence[NewRow], done: Set[tuple[str, str]]) -> tuple[list[Inserted], list[NewRow]]:
+    """Rows that the release has made, each once; and the others."""
+    there: dict[tuple[str, str], list[Inserted]] = {}
+    rest: list[NewRow] = []
+    for row in rows:
+        place = (row.table, key_text([row.id]))
+        if place not in done:
+            rest.append(row)
+        elif place in there:
+            there[place].append(Inserted(row, "duplicate", "the same answer made this row before"))
+        else:
+            there[place] = [Inserted(row, "already")]
+    return [inserted for found in there.values() for inserted in found], rest
 
 
 def rows_of(stage: BoundStage, outcome: Outcome) -> list[NewRow]:

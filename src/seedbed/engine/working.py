@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from seedbed import conditions
+from seedbed.crashing import point
 from seedbed.engine.asking import AskLoop, Session
 from seedbed.engine.binding import BoundStage
 from seedbed.engine.buyer import Buyer, Market, on_commit
@@ -20,7 +21,16 @@ from seedbed.engine.locks import Locks
 from seedbed.engine.orders import Flow, Intake, Marks, Order, Spent, order_for
 from seedbed.engine.project import Project, jitter, new_id, now_ms
 from seedbed.engine.reader import Desk, Reader, UserCodeError, check, outcome_of
-from seedbed.engine.rounds import Derivation, OpenRound, Scope, continued, export_pages, missing_of_round, worklist_path
+from seedbed.engine.rounds import (
+    Derivation,
+    OpenRound,
+    Scope,
+    continued,
+    export_pages,
+    missing_of_round,
+    passed,
+    worklist_path,
+)
 from seedbed.engine.worklist import Worklist
 from seedbed.errors import SeedbedError, Stopped, UsageError
 from seedbed.events import Meter, Notice, RoundOpened
@@ -199,7 +209,10 @@ class _Job:
             return None
         if whole:
             worklist.finish()
-        return OpenRound(state.open_round(row), worklist, derivation)
+        point("before a round opens")
+        opened = OpenRound(state.open_round(row), worklist, derivation)
+        point("after a round opens")
+        return opened
 
     def _limit(self) -> int | None:
         return _least(self.room, self.stage.stage.round_size if self.stage.stage.bounded_rounds else None)
@@ -208,12 +221,13 @@ class _Job:
         """Pages of (group, item) that have no outcome yet, exported on the way."""
         if work.worklist is None:
             return
-        seq = 0
+        low = seq = passed(state, work)
         export = export_pages(work, limit=self._export_limit(work), per_call=self.stage.stage.per_call)
         while True:
             for page in work.worklist.pages(after=seq):
                 seq = page[-1][0]
                 yield self._open(work, state, page)
+                low = passed(state, work, low)
             if next(export, None) is None:
                 break
             self._counted()
@@ -246,7 +260,7 @@ class _Job:
         self.shift.meter.items = max(self.shift.meter.items, self._exported())
 
     def _tell(self, work: OpenRound, state: State) -> None:
-        settled = sum(state.states_of_round(work.id).values())
+        settled = state.count_of_round(work.id)
         items = work.worklist.count() if work.worklist else 0
         meter = self.shift.meter
         if not self.result.rounds:  # the first round of the stage: what an earlier stage did is not its progress
@@ -279,6 +293,7 @@ class _Job:
                 continue
             state.count_round(work.id, work.worklist.count())
             if work.worklist.complete and not missing_of_round(state, work):
+                point("before a round closes")
                 state.close_round(work.id, "closed", now_ms())
 
     def _desk(self, state: State) -> Desk:

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from seedbed.crashing import point
 from seedbed.errors import DiskFull
+from seedbed.ports.fullness import no_room
 from seedbed.records import Item, canonical_json, digest, pack, unpack
 
 PAGE = 1000
@@ -26,6 +28,14 @@ class Worklist:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
+        try:
+            self._prepare()
+        except sqlite3.OperationalError as error:
+            self._db.close()
+            raise self._as_seedbed(error) from error
+        self._contexts: dict[str, Any] = {}
+
+    def _prepare(self) -> None:
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         self._db.execute(
@@ -35,7 +45,6 @@ class Worklist:
         )
         self._db.execute("create table if not exists blobs (hash text primary key, body text not null) without rowid")
         self._db.execute("create table if not exists facts (name text primary key, value text not null) without rowid")
-        self._contexts: dict[str, Any] = {}
 
     def close(self) -> None:
         self._db.close()
@@ -64,7 +73,7 @@ class Worklist:
                     item.fingerprint,
                     pack(dict(item.row)),
                     pack(dict(item.before)),
-                    json.dumps(names),
+                    json.dumps(names) if names else "{}",
                     (count + len(rows)) // per_call,
                 )
             )
@@ -76,6 +85,7 @@ class Worklist:
                 rows,
             )
             self._remember("cursor", list(cursor) if cursor is not None else None)
+        point("after a page of the worklist")
         return len(rows)
 
     def finish(self) -> None:
@@ -94,10 +104,12 @@ class Worklist:
                     self._db.execute("rollback")
                 raise
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorname in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"):
-                hint = "Make room, then run the same command again."
-                raise DiskFull(f"{self.path} cannot grow: {error}", hint=hint) from error
-            raise
+            raise self._as_seedbed(error) from error
+
+    def _as_seedbed(self, error: sqlite3.OperationalError) -> DiskFull:
+        if no_room(error):
+            return DiskFull(f"{self.path} cannot grow: {error}", hint="Make room, then run the same command again.")
+        raise error
 
     def _blob(self, value: Any, blobs: dict[str, str]) -> str:
         text = canonical_json(value)
@@ -108,7 +120,8 @@ class Worklist:
     # ------------------------------------------------------------------------------------ reading
 
     def count(self) -> int:
-        return int(self._db.execute("select count(*) from items").fetchone()[0])
+        """How many items there are: their places run without a gap, and none is ever taken out."""
+        return int(self._db.execute("select coalesce(max(seq), 0) from items").fetchone()[0])
 
     def pages(self, *, after: int = 0, size: int = PAGE) -> Iterator[list[tuple[int, int, Item]]]:
         """Pages of (seq, group, item); no read transaction stays open between pages."""
@@ -130,8 +143,8 @@ class Worklist:
         ).fetchone()
         return None if row is None else self._item(row)
 
-    def key_pages(self, *, size: int = 5000) -> Iterator[list[str]]:
-        after = 0
+    def key_pages(self, *, after: int = 0, size: int = 5000) -> Iterator[list[str]]:
+        """Keys in the order of their places, which follow each other."""
         while True:
             rows = self._db.execute(
                 "select seq, item from items where seq > ? order by seq limit ?", (after, size)
@@ -141,8 +154,21 @@ class Worklist:
             yield [row[1] for row in rows]
             after = rows[-1][0]
 
+    def keys_sorted(self, *, size: int = 5000) -> Iterator[list[str]]:
+        """Keys in the order of their text."""
+        after = ""
+        while rows := self._db.execute(
+            "select item from items where item > ? order by item limit ?", (after, size)
+        ).fetchall():
+            yield [row[0] for row in rows]
+            after = rows[-1][0]
+
+    def key_at(self, place: int) -> str | None:
+        row = self._db.execute("select item from items where seq = ?", (place,)).fetchone()
+        return None if row is None else row[0]
+
     def _item(self, row: Sequence[Any]) -> Item:
-        names: dict[str, str] = json.loads(row[4])
+        names: dict[str, str] = json.loads(row[4]) if row[4] != "{}" else {}
         return Item(
             key=row[0],
             fingerprint=row[1],

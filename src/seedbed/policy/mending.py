@@ -9,11 +9,13 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from seedbed.errors import NotReadable, NotRepairable
+from seedbed.policy.doubts import OMISSION, doubts
 from seedbed.policy.edits import Edit, Repaired, applied, joined, undone
 from seedbed.policy.outline import Outline
 from seedbed.policy.scanning import BLANKS, Scan
@@ -22,6 +24,7 @@ Check = Callable[[str], Any]
 """Reads strict JSON and checks its shape. Raises NotReadable."""
 
 _TRIES = 24
+_MOST = 100_000
 _THOUGHT = re.compile(r"(?is)\A\s*<(think(?:ing)?|thought|reasoning|reflection|scratchpad|analysis)>.*?</\1>")
 _MARK = r"""["'“”„«＂‘`]"""
 _REMARK = r"//|/\*|\#"
@@ -37,7 +40,8 @@ _PIECE_BEFORE = re.compile(r"""(?:["'”]\s*[}\]]*\s*[:：]\s*|[,，]\s*|[{}\[\]
 _MEMBER = re.compile(r"""["“]([^"“”\n]{1,80})["”]\s*[:：]\s*(?=["“\d\[{tfn-])""")
 _BARE_MEMBER = re.compile(r"""["'“]([^"'“”\n:]{1,80})["'”]\s*[:：]""")
 _LEFT_OUT = re.compile(
-    r"(?i)[(\[<]\s*(?:\.\.\.|…)?\s*(?:to be )?(?:continue[sd]?|truncated|omitted|cut off|fortsetzung|continuare|suite|continua)\b"
+    r"(?i)[(\[<]\s*(?:\.\.\.|…)?\s*(?:to be )?"
+    r"(?:continue[sd]?|truncated|omitted|cut off|fortsetzung|continuare|suite|continua)\b"
     r"|\b(?:for brevity|rest (?:is|was|of the \w+ is) (?:omitted|unchanged)|omitted here|cut off here)\b"
     r"|^\s*(?:\.\.\.|…)\s*$",
     re.MULTILINE,
@@ -69,11 +73,18 @@ def _layer(text: str, outline: Outline) -> list[Edit]:
     if bare[:1] == '"' and bare[-1:] == '"' and len(bare) > 1 and not outline.is_blind:
         return _layer_of_string(text, bare)
     if _ESCAPED.match(text) and not re.search(r'(?<!\\)(?:\\\\)*"', text[_first_bracket(text) :]):
-        return list(_sequences(text, _first_bracket(text), len(text)))
+        return _bounded(_sequences(text, _first_bracket(text), len(text)))
     begin = _first_bracket(text)
     if _QUOTE_ENTITY.match(text, begin) and '"' not in text[begin:]:
-        return list(_entities(text, begin))
+        return _bounded(_entities(text, begin))
     return []
+
+
+def _bounded(edits: Iterable[Edit]) -> list[Edit]:
+    found = list(islice(edits, _MOST + 1))
+    if len(found) > _MOST:
+        raise NotRepairable("too much has to be mended", code="tangled")
+    return found
 
 
 def _first_bracket(text: str) -> int:
@@ -92,7 +103,7 @@ def _layer_of_string(text: str, bare: str) -> list[Edit]:
         return []
     edits = [Edit(begin, '"', "", "escaped")]
     edits += _sequences(text, begin + 1, end)
-    return [*edits, Edit(end, '"', "", "escaped")]
+    return _bounded([*edits, Edit(end, '"', "", "escaped")])
 
 
 def _sequences(text: str, begin: int, end: int) -> Iterator[Edit]:
@@ -128,6 +139,9 @@ def _plain(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
     documents, examples = _documents(text, start, outline, check)
     if not documents:
         raise _nothing(text, start, outline)
+    while len(documents) > 1 and OMISSION in doubts(documents[0].strict):  # the form of an answer, shown before it
+        examples.append((documents[0].begin, documents[0].end))
+        documents = documents[1:]
     chosen = documents[0]
     if any(_told(other) != _told(chosen) for other in documents[1:]):
         raise NotRepairable("the answer holds more than one JSON document", code="two_documents")
@@ -135,7 +149,7 @@ def _plain(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
     tail = _TAIL.match(text, end)
     extra = tail is not None and len(documents) == 1
     _look_around(text, start, documents, examples, outline, extra)
-    doubts = list(chosen.doubts)
+    found = list(chosen.doubts)
     edits = []
     if text[: chosen.begin].strip(" \t\r\n"):
         edits.append(Edit(0, text[: chosen.begin], "", "around"))
@@ -143,9 +157,9 @@ def _plain(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
     if text[end:].strip(" \t\r\n"):
         brackets = extra and any(mark in text[end:] for mark in "]})")
         if brackets and outline.is_blind:
-            doubts.append("a closing bracket stands after the document")
+            found.append("a closing bracket stands after the document")
         edits.append(Edit(end, text[end:], "", "bracket" if brackets else "around"))
-    return Repaired(chosen.value, tuple(edits), tuple(doubts)), chosen.strict
+    return Repaired(chosen.value, tuple(edits), tuple(found)), chosen.strict
 
 
 def _told(found: _Found) -> str:

@@ -6,7 +6,7 @@ text can be had back; where a text ends in two ways, or something is missing, no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from seedbed.errors import NotReadable, NotRepairable
@@ -42,18 +42,18 @@ def _any(value: Any) -> Any:
 
 
 _MOST = 16
-_kept: dict[str, ShapeReader] = {}
+_kept: dict[int, tuple[Any, Any, ShapeReader]] = {}
 
 
 def _reader(schema: Any) -> ShapeReader:
-    """A reader of the schema; those of the last few are kept."""
-    if not isinstance(schema, Mapping):
+    """A reader of the schema; those of the last few are kept, each with a copy that shows whether it was changed."""
+    if not isinstance(schema, dict):
         return ShapeReader(schema)
-    name = repr(schema)
-    reader = _kept.get(name)
-    if reader is None:
-        reader = ShapeReader(schema)
-        if len(_kept) >= _MOST:
-            _kept.clear()
-        _kept[name] = reader
+    found = _kept.get(id(schema))
+    if found is not None and found[0] is schema and found[1] == schema:
+        return found[2]
+    reader = ShapeReader(schema)
+    if len(_kept) >= _MOST:
+        _kept.clear()
+    _kept[id(schema)] = (schema, deepcopy(schema), reader)
     return reader

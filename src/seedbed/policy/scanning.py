@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -18,6 +19,8 @@ from seedbed.policy.outline import Outline
 
 DEPTH = 64
 """Brackets that may be open at once in a document that needs mending."""
+_VALUES, _EDITS, _QUOTES = 60_000, 20_000, 100_000
+"""More than an answer holds: what has more of them is hostile and is declined in bounded time."""
 
 BLANKS = " \t\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 _REMARK = r"//[^\n]{0,4000}(?=\n|\Z)|#[^\n]{0,4000}(?=\n|\Z)|/\*(?s:.{0,4000}?)\*/"
@@ -70,12 +73,16 @@ _NO_NUMBER = re.compile(r"(?i)[-+]?(?:nan|inf(?:inity)?)\b")
 _ODD = re.compile(r'[\\"\x00-\x1f]')
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
 _LEFT_OUT = re.compile(r"[,\s]*(?:\.\.\.+|…)\s*(?:[,\]}]|\")")
+_BARE_ELEMENT = re.compile(r"([\w-]+)\s*[,\]]")
+_CLEAN = rf'"[^\\\x00-\x1f{_DOUBLE}]*"(?=[ \t\r\n]*,[ \t\r\n]*"'
+_CLEAN_MEMBER = re.compile(_CLEAN + r'([^"\\\n:,]{1,80})"[ \t\r\n]*:)')
+_CLEAN_ELEMENT = re.compile(_CLEAN + ")")
 _SLIPPED = re.compile(r"\s*[,，]")
 _NEXT_TEXT = re.compile(r'[ \t\r\n]+"[^"\n]*"[ \t\r\n]*[,\]\n"]')
 
 _EDGE = frozenset(" \t\r\n\xa0\u2009\u202f([{<-–—/=:;,.…!?*_~>|+，。：；！？、（）「」『』《》·")
 
-NONE, WEAK, STRONG = range(3)
+NONE, WEAK, STRONG, MAYBE = range(4)
 EVEN, CLOSES, OPENS = range(3)
 
 
@@ -92,8 +99,8 @@ class _Frame:
     value_at: int = 0
     number: int = 0
     comma: int = -1
-    edits: int = 0
     uneven: bool = False
+    bare: bool = False  # its texts have no quotes
 
 
 class Scan:
@@ -106,7 +113,9 @@ class Scan:
         self.doubts: list[str] = []
         self.stack: list[_Frame] = []
         self.blind = True
-        self._left = 2_000 + 6 * sum(map(text.count, _DOUBLE + "'`‘’"))
+        self._quotes = 2_000
+        self._more = True
+        self._values = _VALUES
         self._end = 0  # of the last value
 
     # -------------------------------------------------------------------------------- structure
@@ -140,14 +149,40 @@ class Scan:
             return self._close(at), True
         if not mark:
             self._truncated()
+        if self._unclosed(at, frame):
+            return at, False
         frame.comma = -1
-        frame.edits = len(self.edits)
+        self._values -= 1
+        if self._values < 0 or len(self.edits) > _EDITS:
+            self._decline("too much has to be mended", "tangled")
         if frame.closer != "}":
             frame.value_at = at
             return self._value(at, frame.outline.element(frame.number))
         at = self._key(at, frame)
         frame.value_at = at
         return self._value(at, frame.outline.field(frame.key))
+
+    def _unclosed(self, at: int, frame: _Frame) -> bool:
+        """Put in the bracket that is missing before a comma, where what comes next clearly belongs one further out."""
+        if self.blind or frame.comma < 0 or len(self.stack) < 2 or self._lacks(frame):
+            return False
+        outer = self.stack[-2]
+        if frame.closer == "}":
+            belongs = self.text[at] in "{｛" and outer.closer != "}"
+        else:
+            found = _KEY.match(self.text, at) if outer.closer == "}" else None
+            name = self._decoded(found[1]) if found is not None else ""
+            belongs = (
+                found is not None and name in outer.outline.fields and name not in outer.used and name != outer.key
+            )
+        if not belongs:
+            return False
+        self._slipped(frame.comma)
+        self._insert_sorted(Edit(frame.comma, "", "]" if frame.closer == ")" else frame.closer, "bracket"))
+        self._pop(frame.comma)
+        self._ended(outer, frame.comma)
+        outer.comma = frame.comma
+        return True
 
     def _value(self, at: int, outline: Outline) -> tuple[int, bool]:
         mark = self.text[at : at + 1]
@@ -178,11 +213,11 @@ class Scan:
             return self._close(at), True
         if not mark:
             self._truncated()
-        if (at > end or self.text[end - 1 : end] in _CLOSING) and self._starts(frame, at):
-            self._seam(end - 1, at)
-            self._insert_sorted(Edit(end, "", ",", "comma"))
-            return at, False
-        self._decline(f"after a value stands {mark!r}", "not_json", at)
+        if not (at > end or self.text[end - 1 : end] in _CLOSING) or not self._starts(frame, at):
+            self._decline(f"after a value stands {mark!r}", "not_json", at)
+        self._seam(end - 1, at)
+        self._insert_sorted(Edit(end, "", ",", "comma"))
+        return at, False
 
     def _seam(self, end: int, at: int) -> None:
         """Between two values lacks a comma: it must not have slipped into one of two texts."""
@@ -214,14 +249,18 @@ class Scan:
         begin = frame.key_at
         comma = self.text.rfind(",", before[1], begin)
         begin = comma if comma >= 0 else begin
-        self.edits = [edit for edit in self.edits if edit.at + len(edit.removed) <= begin]
+        while self.edits and self.edits[-1].at + len(self.edits[-1].removed) > begin:
+            self.edits.pop()
         self._edit(begin, self.text[begin:end], "", "repeated")
 
     def _same(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
         return self._plain(*one) == self._plain(*other)
 
     def _plain(self, begin: int, end: int) -> str:
-        inside = [edit._replace(at=edit.at - begin) for edit in self.edits if begin <= edit.at < end]
+        first = bisect_left(self.edits, begin, key=_at)
+        inside = [
+            edit._replace(at=edit.at - begin) for edit in self.edits[first : bisect_left(self.edits, end, key=_at)]
+        ]
         try:
             return json.dumps(json.loads(applied(self.text[begin:end], inside)), sort_keys=True)
         except (ValueError, RecursionError):
@@ -253,6 +292,7 @@ class Scan:
             place += 1
             if len(run) > DEPTH:
                 break
+        self._slipped(at)
         said = "".join(_CLOSING[self.text[place]] for place in run)
         after = run[-1] + 1
         ways: list[tuple[int, list[Edit]]] = []
@@ -271,7 +311,8 @@ class Scan:
                 edits = self._one_edit(run, said, right)
                 if edits is not None:
                     ways.append((count, edits))
-        if len(ways) != 1:
+        spare = len(run) == 1 and self._goes_on(len(self.stack) - 1, after, False)
+        if len(ways) != 1 or spare:
             self._decline("a closing bracket does not fit what is open", "not_json", at)
         count, edits = ways[0]
         self.edits += edits
@@ -287,10 +328,16 @@ class Scan:
         """Required names that have not come; the one whose value is open has."""
         return frame.outline.required - frame.used.keys() - {frame.key}
 
+    def _slipped(self, at: int) -> None:
+        """A bracket that is missing here must not stand at the end of the text before."""
+        before = self.text[max(0, at - 40) : at].rstrip()
+        if before[-1:] in CLOSERS and before[-2:-1] in _CLOSING:
+            self._decline("a bracket stands inside of a text or after it", "two_readings", at)
+
     def _one_edit(self, run: list[int], said: str, right: str) -> list[Edit] | None:
         """One bracket put in, taken out, turned, or two that changed places; the last one has to be right."""
         text = self.text
-        if said[-1] != right[-1]:
+        if said[-1] != right[-1] and (len(said), len(right)) != (1, 1):
             return None
         if len(right) == len(said) + 1:
             for n, place in enumerate(run):
@@ -301,7 +348,8 @@ class Scan:
             for n, place in enumerate(run):
                 if n >= len(right) or said[n] != right[n]:
                     return [Edit(place, text[place], "", "bracket")] if said[n + 1 :] == right[n:] else None
-        wrong = [n for n in range(len(said)) if said[n] != right[n]] if len(said) == len(right) else []
+        wrong = [n for n, (one, other) in enumerate(zip(said, right, strict=False)) if one != other]
+        wrong = wrong if len(said) == len(right) else []
         if len(wrong) == 1:
             return [Edit(run[wrong[0]], text[run[wrong[0]]], right[wrong[0]], "bracket")]
         return None
@@ -358,24 +406,31 @@ class Scan:
     def _string(self, at: int) -> int:
         """A text from its opening quote on; the place after its closing one."""
         opener = self.text[at]
+        if opener == '"' and (end := self._clean(at)):
+            return end
         if self.text.startswith(opener * 3, at) and opener in "\"'":
             end = self._triple(at, opener * 3)
             if end:
                 return end
         frame = self.stack[-1]
+        if frame.bare:
+            self._decline("some texts of a list have quotes and some have none", "two_readings", at)
         pairs = _Pairs(self.text, at, opener)
         passed = opened = strays = 0
         uneven = -1  # a quote that could close, but for quotes that do not pair up
+        maybe = -1  # one that could, but for the bracket after it
         for mark in _MARKS[opener].finditer(self.text, at + 1):
             quote = mark[0]
             if quote[0] == "\\":
                 continue
+            self._count()
             place = mark.start()
             closes = quote in CLOSERS[opener]
             if closes or (opener not in _SINGLE and not pairs.stack):
-                self._count()
                 rank = self._follow(place + 1, strays > 0)
-                if not closes and rank < STRONG:
+                if rank == MAYBE:
+                    maybe = place
+                if rank == MAYBE or (not closes and rank < STRONG):
                     rank = NONE
                 if rank:
                     state = pairs.state(place)
@@ -394,16 +449,32 @@ class Scan:
                         uneven = place
                 if closes or quote == '"':
                     swallowed = self._swallows(place, frame)
+                    if swallowed is not None and maybe >= 0:
+                        return self._finish(at, maybe, opener)
                     if swallowed is not None:
                         return self._lost_closer(at, swallowed, opener, opened, uneven)
             if quote in CLOSERS[opener] or quote == '"':
                 strays += 1
             pairs.add(place)
+        if maybe >= 0:
+            return self._finish(at, maybe, opener)
         if uneven >= 0 and passed == 1 and self.blind and frame.closer == "}":
             return self._uneven(at, uneven, opener, frame)
         if passed:
             self._decline("the quotes of a text do not pair up", "two_readings", at)
         return self._lost_at_end(at, opener)
+
+    def _clean(self, at: int) -> int:
+        """The end of a text that is well, with what is well after it; 0 for any other."""
+        frame = self.stack[-1]
+        if frame.closer != "}":
+            found = _CLEAN_ELEMENT.match(self.text, at)
+            good = found is not None and not frame.bare and frame.outline.element(frame.number + 1).may_be("string")
+        else:
+            found = _CLEAN_MEMBER.match(self.text, at)
+            good = found is not None and found[1] in frame.outline.fields and found[1] not in frame.used
+            good = good and found is not None and found[1] != frame.key
+        return found.end() if good and found is not None else 0
 
     def _finish(self, at: int, end: int, opener: str) -> int:
         if opener != '"':
@@ -463,7 +534,8 @@ class Scan:
         last = self.text[end - 1]
         if found is None or found[0] in frame.used or found[0] == frame.key or last in _DOUBLE or last in "\\',:{}[]":
             self._decline("a text would swallow what stands after it", "two_readings", at)
-        if opener in self.text[at + 1 : end] or '"' in self.text[at + 1 : end]:
+        inside = self.text[at + 1 : end]
+        if opener in inside or '"' in inside or inside.strip().lower() in _WORDS or _NUMBER.fullmatch(inside.strip()):
             self._decline("a text has no end of its own", "two_readings", at)
         if found[0] not in frame.outline.fields:
             self._doubt("the end of a text was found by the name that follows")
@@ -484,8 +556,15 @@ class Scan:
         tail = self.text[end:]
         brackets = "".join(tail.split())
         wanted = "".join(frame.closer for frame in reversed(self.stack))
+        text_ends_oddly = self.text[end - 1] in ",:{[\\"
         clean = not _MARKS[opener].search(self.text, at + 1, end) and "\n" not in self.text[at:end]
-        if not clean or "\n" not in tail[: len(tail) - len(tail.lstrip())] or brackets != wanted or end == at + 1:
+        if (
+            text_ends_oddly
+            or not clean
+            or "\n" not in tail[: len(tail) - len(tail.lstrip())]
+            or brackets != wanted
+            or end == at + 1
+        ):
             self._truncated()
         if self.blind or self.stack[-1].outline.required - self.stack[-1].used.keys() - {self.stack[-1].key}:
             self._truncated()
@@ -496,12 +575,15 @@ class Scan:
         text = self.text
         if not _ODD.search(text, begin, end):
             return []
-        edits = []
+        edits: list[Edit] = []
         place = begin
         single = _wild(text, begin, end)
+        paths = [found.span() for found in _PATH.finditer(text, begin, end)] if single else []
         while (odd := _ODD.search(text, place, end)) is not None:
             place = odd.start()
             mark = odd[0]
+            if len(edits) > _EDITS:
+                self._decline("too much has to be mended", "tangled")
             if mark == '"':
                 edits.append(Edit(place, "", "\\", "stray"))
                 place += 1
@@ -509,12 +591,13 @@ class Scan:
                 edits.append(Edit(place, mark, _ESCAPED.get(mark) or f"\\u{ord(mark):04x}", "control"))
                 place += 1
             else:
-                place = self._backslash(place, end, edits, single)
+                place = self._backslash(place, end, edits, single, paths)
         return edits
 
-    def _backslash(self, at: int, end: int, edits: list[Edit], single: bool) -> int:
+    def _backslash(self, at: int, end: int, edits: list[Edit], single: bool, paths: list[tuple[int, int]]) -> int:
         text = self.text
-        if (single and _LATEX.match(text, at, end)) or (single and _in_path(text, at)):
+        near = bisect_left(paths, (at, at)) - 1
+        if single and (_LATEX.match(text, at, end) or (near >= 0 and at < paths[near][1])):
             edits.append(Edit(at, "", "\\", "backslash"))
             return at + 2
         good = _ESCAPE.match(text, at, end)
@@ -603,16 +686,16 @@ class Scan:
             mark = text[at : at + 1]
             frame = self.stack[level]
             if mark not in _CLOSING or not mark or _CLOSING[mark] != frame.closer:
-                return NONE if strays else WEAK * (mark in _CLOSING and bool(mark))
+                return NONE if strays or mark not in _CLOSING else MAYBE
             if frame.closer == "}" and not self.blind and self._lacks(frame):
-                return NONE if strays else WEAK
+                return NONE if strays else MAYBE
             at += 1
             level -= 1
             if level < 0:
-                return STRONG if self._ends(at) else NONE if strays else WEAK
+                return STRONG if self._ends(at) else NONE if strays else MAYBE
             at = (_BLANK if strays else _GAP).match(text, at).end()  # type: ignore[union-attr]
             if text[at : at + 1] not in _CLOSING or at >= self.size:
-                return STRONG if self._goes_on(level, at, strays) else NONE if strays else WEAK
+                return STRONG if self._goes_on(level, at, strays) else NONE if strays else MAYBE
 
     def _goes_on(self, level: int, at: int, strays: bool) -> bool:
         """Whether a document may go on here, after a value in the bracket of this level."""
@@ -723,10 +806,12 @@ class Scan:
             return end + 1
         if frame.closer == "}":
             return self._quoted(at, self._until_next(at, end, frame))
-        word = re.compile(r"[\w-]+").match(self.text, at)
-        if word is None or not self._stops(word.end()):
+        word = _BARE_ELEMENT.match(self.text, at)
+        if word is None or (frame.number and not frame.bare):
             self._decline("where a text without quotes ends cannot be told", "two_readings", at)
-        return self._quoted(at, word.end())
+        frame.bare = True
+        self._doubt("texts of a list have no quotes")
+        return self._quoted(at, word.end(1))
 
     def _until_next(self, at: int, end: int, frame: _Frame) -> int:
         """The end of a text without quotes: before the next known name, the line's end or the bracket."""
@@ -755,16 +840,27 @@ class Scan:
 
     def _skip(self, at: int) -> int:
         """Past white space and remarks; odd spaces and remarks are taken off."""
-        at = _SPACE.match(self.text, at).end()  # type: ignore[union-attr]
-        while (piece := _PIECE.match(self.text, at)) is not None:
+        text = self.text
+        if '"' <= text[at : at + 1] <= "~" and text[at] not in "/#":
+            return at
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+        if '"' <= text[at : at + 1] <= "~" and text[at] not in "/#":
+            return at
+        while (piece := _PIECE.match(text, at)) is not None:
             if piece[2]:
                 self._edit(at, piece[0], "", "space")
             elif piece[3]:
-                if _OMITTED.search(piece[0]):
-                    self._decline("a remark says that something was left out", "omission", at)
+                self._check_remark(piece[0], at)
                 self._edit(at, piece[0], "", "remark")
             at = piece.end()
         return at
+
+    def _check_remark(self, remark: str, at: int) -> None:
+        """A remark says nothing of things left out, and is no text that lost its quotes."""
+        if _OMITTED.search(remark):
+            self._decline("a remark says that something was left out", "omission", at)
+        if remark.count('"') % 2 or (remark[0] == "#" and not remark[1:2].isspace()):
+            self._decline("a remark may be a piece of a text", "two_readings", at)
 
     def _edit(self, at: int, removed: str, inserted: str, kind: str) -> None:
         self.edits.append(Edit(at, removed, inserted, kind))
@@ -785,9 +881,12 @@ class Scan:
         if words not in self.doubts:
             self.doubts.append(words)
 
-    def _count(self, steps: int = 1) -> None:
-        self._left -= steps
-        if self._left < 0:
+    def _count(self, quotes: int = 1) -> None:
+        self._quotes -= quotes
+        if self._quotes < 0 and self._more:
+            self._more = False
+            self._quotes = min(_QUOTES, 6 * sum(map(self.text.count, _DOUBLE + "'`‘’")))
+        if self._quotes < 0:
             self._decline("the quotes are too tangled", "tangled")
 
     def _truncated(self) -> NoReturn:
@@ -796,6 +895,10 @@ class Scan:
     def _decline(self, words: str, code: str, at: int | None = None) -> NoReturn:
         place = "" if at is None else f", at character {at}"
         raise NotRepairable(words + place, code=code)
+
+
+def _at(edit: Edit) -> int:
+    return edit.at
 
 
 def _clear(text: str, begin: int, end: int) -> bool:
@@ -911,11 +1014,3 @@ def _wild(text: str, begin: int, end: int) -> bool:
     if text.find("\\\\", begin, end) >= 0:
         return False
     return _UNESCAPED.search(text, begin, end) is not None
-
-
-def _in_path(text: str, at: int) -> bool:
-    """Whether a backslash belongs to a Windows path."""
-    begin = at
-    while begin > 0 and at - begin < 260 and text[begin - 1] not in ' \t\n"':
-        begin -= 1
-    return _PATH.match(text, begin, at + 1) is not None

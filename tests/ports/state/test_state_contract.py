@@ -310,7 +310,7 @@ def test_a_reason_that_a_later_round_overcame_is_forgotten(state: State) -> None
 
 def test_a_round_is_counted_from_its_own_outcomes(state: State) -> None:
     state.settle([outcome(1, made=2), outcome(2, made=3), outcome(3, "rejected"), outcome(4, round_id="r2", made=9)])
-    assert (state.states_of_round("r1"), state.made_total("r1")) == ({"accepted": 2, "rejected": 1}, 5)
+    assert (state.states_of_round("r1"), state.sums_of_round("r1").made) == ({"accepted": 2, "rejected": 1}, 5)
 
 
 def test_the_keys_of_a_round_come_in_pages(state: State) -> None:
@@ -589,7 +589,7 @@ def test_a_row_that_was_withdrawn_can_be_stored_again(state: State) -> None:
 def test_rows_of_withdrawn_outcomes_still_count_as_made(state: State) -> None:
     state.settle([outcome(1, made=2), outcome(2, made=3)])
     state.set_state(STAGE, ["[001]"], "withdrawn")
-    assert state.made_total("r1") == 5
+    assert state.sums_of_round("r1").made == 5
 
 
 def test_a_release_tells_what_it_did_to_items_and_rows(state: State) -> None:

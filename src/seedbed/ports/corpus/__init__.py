@@ -108,6 +108,18 @@ class Corpus(Protocol):
         """Whole rows in the database's own key order, after a key. No cursor stays open."""
         ...
 
+    def keys(
+        self,
+        table: str,
+        key: Sequence[str],
+        condition: Condition,
+        *,
+        after: Sequence[Any] | None = None,
+        limit: int = 5000,
+    ) -> list[tuple[Any, ...]]:
+        """The keys of the rows of :meth:`page`, for a look that needs no more."""
+        ...
+
     def fetch(self, table: str, key: Sequence[str], keys: Sequence[Sequence[Any]]) -> list[dict[str, Any]]: ...
     def group_page(
         self,
@@ -169,6 +181,10 @@ class Corpus(Protocol):
 
     def preview_insert(self, rows: Iterable[NewRow]) -> Iterator[Inserted]: ...
     def roll_back(self, release: str, *, dry_run: bool = False) -> Undone: ...
+    def standing(self, release: str) -> set[tuple[str, str]]:
+        """(table, key) of all that a release has written or made and that was not taken back."""
+        ...
+
     def backed_up(self, release: str) -> tuple[int, int]:
         """(cells' rows written, rows inserted) by a release, counted from the backup rows."""
         ...

@@ -101,6 +101,17 @@ class Database:
     ) -> list[dict[str, Any]]:
         return pages.page(self._session, self._catalogue.relation(table), key, condition, after, limit)
 
+    def keys(
+        self,
+        table: str,
+        key: Sequence[str],
+        condition: Condition,
+        *,
+        after: Sequence[Any] | None = None,
+        limit: int = 5000,
+    ) -> list[tuple[Any, ...]]:
+        return pages.keys(self._session, self._catalogue.relation(table), key, condition, after, limit)
+
     def fetch(self, table: str, key: Sequence[str], keys: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
         return KeyedRows(self._session, self._catalogue.relation(table), key).fetch(keys)
 
@@ -160,6 +171,9 @@ class Database:
 
     def roll_back(self, release: str, *, dry_run: bool = False) -> Undone:
         return Rollback(self._session, self._catalogue, self._backups, release, dry_run=dry_run).run()
+
+    def standing(self, release: str) -> set[tuple[str, str]]:
+        return {(entry.table, entry.key) for entry in self._backups.standing(release, lambda: 5000)}
 
     def backed_up(self, release: str) -> tuple[int, int]:
         return self._backups.counts(release)

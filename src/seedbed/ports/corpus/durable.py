@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 
+from seedbed.crashing import point
+
 _CHUNK = 4 << 20
 
 
@@ -46,7 +48,9 @@ class NewFile:
 
     def place(self) -> None:
         """Take the target's name, durably."""
+        point("before a file takes its name")
         self.temporary.replace(self.target)
+        point("after a file takes its name")
         sync_directory(self.target.parent)
 
     def __enter__(self) -> NewFile:

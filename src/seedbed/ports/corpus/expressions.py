@@ -8,7 +8,6 @@ collation, and leaves to ``holds`` itself, as a function, what SQL would judge o
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +22,8 @@ from seedbed.ports.corpus.functions import written
 
 Expression = sa.ColumnElement[Any]
 
-_BLANKS = "".join(chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace())
+_BLANKS = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+"""All there are: none stands beyond U+3000."""
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "!=": operator.ne,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from seedbed.crashing import point
 from seedbed.errors import Drift, SourceError, UsageError, nearest
 from seedbed.ports.corpus.durable import NewFile, copy_file
 from seedbed.ports.corpus.reading import is_file_corpus, parse, read, stat
@@ -101,6 +102,7 @@ def stage(
         if out is not None and not _same(out, source):
             edited = ResultFile(staging, meta, source, out).take_edits()
         staging.save()
+        point("before a file is staged")
         if change is None:
             change = Change(rows=staging.count())
         return Staged(

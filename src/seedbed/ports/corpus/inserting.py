@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from seedbed.crashing import point
 from seedbed.errors import SourceError
 from seedbed.ports.corpus import Inserted, NewRow
 from seedbed.ports.corpus.backups import Backups, Told
@@ -48,6 +49,7 @@ class Inserter:
             stored_rows = [c for c, fate in zip(batch, fates, strict=True) if fate.fate == "stored"]
             backups.record(release, [self._told(candidate) for candidate in stored_rows])
             self._natural.keep()
+            point("before rows commit")
             return fates
 
         pace = Pace()

@@ -94,6 +94,9 @@ class KeyedRows:
             found += self._found(chunk)
         if len(keys) <= self._sizes[-1]:
             return found
+        if len(self._key) == 1:
+            (name,) = self._key
+            return list({row[name]: row for row in found}.values())
         return list({tuple(row[name] for name in self._key): row for row in found}.values())
 
     def by_key(self, keys: Sequence[tuple[Any, ...]]) -> tuple[dict[tuple[Any, ...], dict[str, Any]], set[Any]]:

@@ -23,11 +23,36 @@ def page(
     limit: int,
 ) -> list[dict[str, Any]]:
     """Whole rows in key order, after a key; order and comparison share the column's collation."""
+    return session.dicts(_page(session, relation, key, condition, after, limit, sa.select(relation.clause)))
+
+
+def keys(
+    session: Session,
+    relation: Relation,
+    key: Sequence[str],
+    condition: Condition,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> list[tuple[Any, ...]]:
+    """The keys of the rows of :func:`page`."""
+    chosen = sa.select(*relation.columns(key)).select_from(relation.clause)
+    return session.tuples(_page(session, relation, key, condition, after, limit, chosen))
+
+
+def _page(
+    session: Session,
+    relation: Relation,
+    key: Sequence[str],
+    condition: Condition,
+    after: Sequence[Any] | None,
+    limit: int,
+    chosen: sa.Select[Any],
+) -> sa.Select[Any]:
     columns = relation.columns(key)
-    statement = sa.select(relation.clause).where(_holds(session, relation, condition))
+    statement = chosen.where(_holds(session, relation, condition))
     if after is not None:
         statement = statement.where(beyond(columns, tuple(after), as_it_is))
-    return session.dicts(statement.order_by(*columns).limit(limit))
+    return statement.order_by(*columns).limit(limit)
 
 
 def group_page(

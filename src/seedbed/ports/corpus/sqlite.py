@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from seedbed.ports.corpus.functions import register
+from seedbed.ports.fullness import no_room
 from seedbed.records import LogicalType
 
 Affinity = Literal["text", "integer", "real", "numeric", "blob"]
@@ -73,7 +74,6 @@ def orders_by_code_point(connection: Connection) -> bool:
 _CODES: dict[int, Complaint] = {
     sqlite3.SQLITE_BUSY: "busy",
     sqlite3.SQLITE_LOCKED: "busy",
-    sqlite3.SQLITE_FULL: "full",
     sqlite3.SQLITE_CONSTRAINT: "declined",
     sqlite3.SQLITE_MISMATCH: "declined",
     sqlite3.SQLITE_TOOBIG: "declined",
@@ -85,7 +85,7 @@ _CODES: dict[int, Complaint] = {
 
 def kind_of(error: BaseException | None) -> Complaint:
     code = getattr(error, "sqlite_errorcode", None)
-    if code in (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC):  # quota or file size limit
+    if no_room(error):
         return "full"
     if code is not None:
         return _CODES.get(code & 0xFF, "other")

@@ -25,6 +25,7 @@ import orjson
 
 from seedbed.errors import DiskFull, Locked, SourceError, StoreNewer
 from seedbed.ports.corpus.layout import Layout, Splice, place
+from seedbed.ports.fullness import no_room
 from seedbed.records import digest
 
 VERSION = 1
@@ -102,7 +103,7 @@ def opened(database: Path, name: str) -> Iterator[Staging]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise Locked(f"{database.name} is in use by another program", why=str(error)) from error
-        if "full" in str(error):
+        if no_room(error):
             raise DiskFull(
                 f"The disk of {database} is full", hint="Make room and run the same command again."
             ) from error

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from seedbed.crashing import point
 from seedbed.errors import SourceError
 from seedbed.ports.corpus import Undone
 from seedbed.ports.corpus.backups import Backups, Entry
@@ -105,6 +106,7 @@ class Rollback:
     def _undo(self, batch: Sequence[Entry]) -> list[Ended]:
         ended = self._ended(batch)
         self._backups.mark_undone(self._release, [e.entry.number for e in ended if e.end != "left"])
+        point("before what was undone commits")
         return ended
 
     def _ended(self, batch: Sequence[Entry]) -> list[Ended]:

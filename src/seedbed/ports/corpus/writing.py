@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from seedbed.crashing import point
 from seedbed.ports.corpus import CellWrite, Fingerprint, Written
 from seedbed.ports.corpus.backups import Backups, Told
 from seedbed.ports.corpus.batches import Pace, attempt, cut, settle
@@ -73,6 +74,7 @@ class Writer:
         for change, words in declined:
             fates[change.place] = _refused(change.write, words)
         backups.record(release, [self._told(c) for c in changes if fates[c.place].fate == "applied"])
+        point("before cells commit")
         return fates
 
     def _told(self, change: Change) -> Told:

@@ -21,6 +21,7 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
+from seedbed.crashing import point
 from seedbed.errors import ConfigError, NotReadable
 from seedbed.ports.models import Answer, Target, Trouble, Wire
 from seedbed.records import Message, Reply, Request, Usage
@@ -598,6 +599,7 @@ class OpenAI:
                 allow_redirects=False,
             )
             try:
+                point("after an answer began")
                 body = await _whole(response)
             except BaseException:
                 response.close()

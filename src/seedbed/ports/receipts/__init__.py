@@ -12,7 +12,9 @@ from typing import Any, Literal, Protocol
 
 from seedbed.records import Item, Request
 
-BodyFormat = Literal["json", "sse", "stdout", "batch"]
+BodyFormat = Literal["json", "sse", "stdout", "batch", "redacted"]
+REDACTED: BodyFormat = "redacted"
+"""The body was taken out on record; ``sha256`` is still that of the answer."""
 EndKind = Literal["closed", "doubt"]
 Mark = Mapping[str, int]
 """Per receipts file (by its writer name) the number up to which each intent is settled in the state."""
@@ -95,6 +97,7 @@ class Verified:
     doubtful: int = 0
     open: int = 0
     bytes: int = 0
+    redacted: int = 0
     corrupt: tuple[str, ...] = field(default=())
 
 
@@ -135,6 +138,10 @@ class ReceiptStore(Protocol):
     def purchases(self, after: Mark | None = None, *, stage: str | None = None) -> Iterator[Purchase]: ...
     def of_calls(self, calls: Sequence[str]) -> list[Purchase]: ...
     def get(self, intent: str) -> Purchase | None: ...
+    def entangled(self) -> set[str]:
+        """Writers that received something for intents of others, and those others."""
+        ...
+
     def summary(self) -> Summary: ...
     def size_bytes(self) -> int: ...
     def verify(self) -> Verified: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,13 +24,14 @@ from seedbed.ports.receipts.rows import (
     read_intent,
     read_receipt,
 )
-from seedbed.ports.receipts.schema import check_version, named, open_reading
+from seedbed.ports.receipts.schema import ROOM, archive_number, check_archive, check_version, named, open_reading
 
 T = TypeVar("T")
 
 PAGE = 500
 _PAGE_BYTES = 8 << 20
 _BLOBS_KEPT = 64
+_TOP = (1 << 63) - 1
 
 _RECEIPT = ", ".join(RECEIPT_COLUMNS)
 _ENDING = ", ".join(ENDING_COLUMNS)
@@ -38,6 +40,7 @@ _SELECT = (
     f"{', '.join(f'r.{name}' for name in RECEIPT_COLUMNS)} "
     "FROM intents i LEFT JOIN receipts r ON r.intent_number = i.number"
 )
+_LATE = ("late_receipts", "late_endings")
 _WIDTH = len(INTENT_COLUMNS)
 _PAYLOAD = INTENT_COLUMNS.index("payload")
 _BODY = _WIDTH + RECEIPT_COLUMNS.index("body")
@@ -52,20 +55,45 @@ class Late:
 
 
 class ReceiptFile:
-    """A file of one writer. ``blank`` if its writer was killed before it had tables."""
+    """A file of one writer, a compacted file, or one writer's part of it.
+
+    ``blank`` if its writer was killed before it had tables.
+    """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self.writer = path.stem
-        self.blank = not check_version(connection, path)
+        self.compacted = archive_number(path) > 0
+        self.base = 0
+        self._top = _TOP
+        self._of_writer = ""
         self._connection = connection
         self._blobs: dict[str, Any] = {}
+        self._names: dict[int, str] = {}
+        if self.compacted:
+            check_archive(connection, path)
+            self.blank = False
+            self._names = dict(connection.execute("SELECT base, name FROM writers").fetchall())
+        else:
+            self.blank = not check_version(connection, path)
+
+    def parts(self) -> list[ReceiptFile]:
+        """What each writer has in it: the file itself, or the parts of a compacted one."""
+        return [self._part(base, name) for base, name in self._names.items()] if self.compacted else [self]
+
+    def _part(self, base: int, name: str) -> ReceiptFile:
+        part = copy(self)
+        part.writer, part.base, part._top = name, base, base + ROOM - 1
+        part._of_writer = f" AND writer = {base}"
+        return part
 
     def page(self, after: int, stage: str | None = None) -> list[Purchase]:
         """Up to 500 purchases, or some megabytes of them, beyond a number, in the order of numbers."""
+        span = (min(self.base + after, _TOP), self._top, PAGE)
+        where = "i.number > ? AND i.number <= ? ORDER BY i.number LIMIT ?"
         if stage is None:
-            return self._purchases("i.number > ? ORDER BY i.number LIMIT ?", (after, PAGE))
-        return self._purchases("i.stage = ? AND i.number > ? ORDER BY i.number LIMIT ?", (bound(stage), after, PAGE))
+            return self._purchases(where, span)
+        return self._purchases(f"i.stage = ? AND {where}", (bound(stage), *span))
 
     def pages(self, after: int = 0, stage: str | None = None) -> Iterator[list[Purchase]]:
         while page := self.page(after, stage):
@@ -74,22 +102,32 @@ class ReceiptFile:
 
     def of_calls(self, calls: Sequence[str]) -> list[Purchase]:
         out: list[Purchase] = []
+        bases = {name: base for base, name in self._names.items()}
         for some in _chunks(calls):
             where = f"i.call IN ({_marks(some)}) AND i.number > ? ORDER BY i.number LIMIT ?"
             after = 0
             while page := self._purchases(where, (*map(bound, some), after, PAGE)):
                 out.extend(page)
-                after = page[-1].number
-        return sorted(out, key=lambda purchase: purchase.number)
+                after = bases.get(page[-1].writer, 0) + page[-1].number
+        return sorted(out, key=lambda purchase: (purchase.writer, purchase.number))
 
     def get(self, number: int) -> Purchase | None:
-        page = self._purchases("i.number = ?", (number,))
+        if number + self.base > self._top:
+            return None
+        page = self._purchases("i.number = ?", (self.base + number,))
         return page[0] if page else None
 
     def receipt(self, number: int) -> Receipt | None:
         """The receipt alone, whether or not its intent is here; None too where it is damaged."""
-        row = self._connection.execute(f"SELECT {_RECEIPT} FROM receipts WHERE intent_number = ?", (number,)).fetchone()  # noqa: S608
+        query = f"SELECT {_RECEIPT} FROM receipts WHERE intent_number = ?"  # noqa: S608
+        row = self._connection.execute(query, (self.base + number,)).fetchone()
         return row and _receipt_or_none(f"{self.writer}-{number}", number, row)
+
+    def _place(self, stored: int) -> tuple[str, int]:
+        """Writer and own number of a stored number."""
+        if not self.compacted:
+            return self.writer, stored
+        return self._names.get(stored // ROOM * ROOM, self.path.stem), stored % ROOM
 
     def _purchases(self, where: str, values: Sequence[Any]) -> list[Purchase]:
         if self.blank:
@@ -112,27 +150,29 @@ class ReceiptFile:
         for some in _chunks(numbers):
             where = f"intent_number IN ({_marks(some)}) ORDER BY rowid"
             query = f"SELECT intent_number, {_ENDING} FROM endings WHERE {where}"  # noqa: S608
-            for number, *row in self._connection.execute(query, some).fetchall():
+            for stored, *row in self._connection.execute(query, some).fetchall():
+                writer, number = self._place(stored)
                 try:
-                    out[number] = read_ending(f"{self.writer}-{number}", number, tuple(row))
+                    out[stored] = read_ending(f"{writer}-{number}", number, tuple(row))
                 except Damaged:  # without its ending the intent is in doubt; verify names it
                     continue
         return out
 
     def _purchase(self, row: Row, endings: dict[int, Ending]) -> Purchase:
-        number = row[0]
-        ending = endings.get(number)
+        writer, number = self._place(row[0])
+        ending = endings.get(row[0])
+        own = (number, *row[1:_WIDTH])
         try:
-            intent = read_intent(row[:_WIDTH], self._blob)
+            intent = read_intent(own, self._blob)
         except Damaged:
-            return Purchase(damaged_intent(self.writer, row[:_WIDTH]), number, self.writer, None, ending, corrupt=True)
+            return Purchase(damaged_intent(writer, own), number, writer, None, ending, corrupt=True)
         if row[_WIDTH] is None:
-            return Purchase(intent, number, self.writer, None, ending)
+            return Purchase(intent, number, writer, None, ending)
         try:
             receipt = read_receipt(intent.id, number, row[_WIDTH:])
         except Damaged:
-            return Purchase(intent, number, self.writer, None, ending, corrupt=True)
-        return Purchase(intent, number, self.writer, receipt, ending)
+            return Purchase(intent, number, writer, None, ending, corrupt=True)
+        return Purchase(intent, number, writer, receipt, ending)
 
     def _blob(self, name: str) -> Any:
         if name not in self._blobs:
@@ -149,19 +189,19 @@ class ReceiptFile:
         if self.blank:
             return False
         with named(self.path):
-            query = "SELECT EXISTS (SELECT 1 FROM late_receipts) OR EXISTS (SELECT 1 FROM late_endings)"
-            return bool(self._connection.execute(query).fetchone()[0])
+            some = [f"EXISTS (SELECT 1 FROM {table} WHERE 1{self._of_writer})" for table in _LATE]  # noqa: S608
+            return bool(self._connection.execute(f"SELECT {' OR '.join(some)}").fetchone()[0])
 
     def late(self, intents: Sequence[str]) -> Late:
         """A receipt that fails its checksum is None."""
         found = Late({}, {})
         for some in _chunks(intents):
+            where = f"WHERE intent IN ({_marks(some)}){self._of_writer}"
             with named(self.path):
-                query = f"SELECT intent, {_RECEIPT} FROM late_receipts WHERE intent IN ({_marks(some)})"  # noqa: S608
+                query = f"SELECT intent, {_RECEIPT} FROM late_receipts {where}"  # noqa: S608
                 for intent, *row in self._connection.execute(query, some).fetchall():
                     found.receipts[intent] = _receipt_or_none(intent, intent, row)
-                where = f"intent IN ({_marks(some)}) ORDER BY rowid"
-                query = f"SELECT intent, {_ENDING} FROM late_endings WHERE {where}"  # noqa: S608
+                query = f"SELECT intent, {_ENDING} FROM late_endings {where} ORDER BY rowid"  # noqa: S608
                 for intent, *row in self._connection.execute(query, some).fetchall():
                     try:
                         found.endings[intent] = read_ending(intent, intent, tuple(row))
@@ -171,7 +211,8 @@ class ReceiptFile:
 
     def late_pages(self) -> Iterator[list[tuple[str, Receipt | None]]]:
         after = ""
-        query = f"SELECT intent, {_RECEIPT} FROM late_receipts WHERE intent > ? ORDER BY intent LIMIT ?"  # noqa: S608
+        where = f"WHERE intent > ?{self._of_writer} ORDER BY intent LIMIT ?"
+        query = f"SELECT intent, {_RECEIPT} FROM late_receipts {where}"  # noqa: S608
         while not self.blank:
             with named(self.path):
                 rows = self._connection.execute(query, (after, PAGE // 5)).fetchall()
@@ -186,37 +227,56 @@ class ReceiptFile:
         """All endings in the order they came, own and late; None for one that fails its checksum."""
         for table, key in (("endings", "intent_number"), ("late_endings", "intent")):
             after = 0
-            query = f"SELECT rowid, {key}, {_ENDING} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608
+            query = (
+                f"SELECT rowid, {key}, {_ENDING} FROM {table} "  # noqa: S608
+                f"WHERE {self._within(table)} AND {self._order} > ? ORDER BY {self._order} LIMIT ?"
+            )
             while not self.blank:
                 with named(self.path):
                     rows = self._connection.execute(query, (after, PAGE)).fetchall()
                 if not rows:
                     break
                 for _, place, *row in rows:
-                    intent = place if isinstance(place, str) else f"{self.writer}-{place}"
+                    number = place if isinstance(place, str) else self._place(place)[1]
+                    intent = place if isinstance(place, str) else f"{self.writer}-{number}"
                     try:
-                        yield intent, read_ending(intent, place, tuple(row))
+                        yield intent, read_ending(intent, number, tuple(row))
                     except Damaged:
                         yield intent, None
                 after = rows[-1][0]
+
+    @property
+    def _order(self) -> str:
+        """In a compacted file the index of a writer's own numbers is to be used, not the order of all rows."""
+        return "+rowid" if self.compacted else "rowid"
+
+    def _within(self, table: str) -> str:
+        """The condition of this part's rows."""
+        if table in _LATE:
+            return f"1{self._of_writer}"
+        return f"intent_number > {self.base} AND intent_number <= {self._top}"
 
     def orphans(self) -> list[str]:
         """Receipts and endings whose intent is not in the file."""
         if self.blank:
             return []
+        here = self._within("receipts")
         query = (
-            "SELECT intent_number FROM (SELECT intent_number FROM receipts UNION SELECT intent_number FROM endings) "
+            f"SELECT intent_number FROM (SELECT intent_number FROM receipts WHERE {here} "  # noqa: S608
+            f"UNION SELECT intent_number FROM endings WHERE {here}) "
             "WHERE intent_number NOT IN (SELECT number FROM intents)"
         )
         with named(self.path):
-            return [f"{self.writer}-{number}" for (number,) in self._connection.execute(query).fetchall()]
+            return [f"{self.writer}-{self._place(row[0])[1]}" for row in self._connection.execute(query).fetchall()]
 
     def tally(self) -> tuple[int, int, int]:
         """Intents, receipts (late ones too) and bytes of bodies, as counted when they were stored."""
         if self.blank:
             return 0, 0, 0
+        table = f"writers WHERE base = {self.base}" if self.compacted else "tally"
         with named(self.path):
-            intents, receipts, size = self._connection.execute("SELECT intents, receipts, bytes FROM tally").fetchone()
+            query = f"SELECT intents, receipts, bytes FROM {table}"  # noqa: S608
+            intents, receipts, size = self._connection.execute(query).fetchone()
         return int(intents), int(receipts), int(size)
 
     def ended(self) -> dict[str, str]:
@@ -224,12 +284,13 @@ class ReceiptFile:
         if self.blank:
             return {}
         query = (
-            "SELECT intent_number, kind FROM endings e "
-            "WHERE NOT EXISTS (SELECT 1 FROM receipts r WHERE r.intent_number = e.intent_number) ORDER BY rowid"
+            f"SELECT intent_number, kind FROM endings e WHERE {self._within('endings')} "  # noqa: S608
+            f"AND NOT EXISTS (SELECT 1 FROM receipts r WHERE r.intent_number = e.intent_number) ORDER BY {self._order}"
         )
-        late = "SELECT intent, kind FROM late_endings ORDER BY rowid"
+        late = f"SELECT intent, kind FROM late_endings WHERE {self._within('late_endings')} ORDER BY rowid"  # noqa: S608
         with named(self.path):
-            own = {f"{self.writer}-{number}": kind for number, kind in self._connection.execute(query).fetchall()}
+            found = self._connection.execute(query).fetchall()
+            own = {f"{self.writer}-{self._place(stored)[1]}": kind for stored, kind in found}
             return own | dict(self._connection.execute(late).fetchall())
 
     def sound(self) -> bool:

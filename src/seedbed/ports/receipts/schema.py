@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from seedbed.crashing import point
 from seedbed.errors import Corrupt, DiskFull, Drift, Locked, StoreNewer, UsageError
 
 PATIENCE = 10.0
@@ -23,6 +24,8 @@ VERIFY_HINT = "Run: seedbed receipts verify"
 
 _WRITER = re.compile(r"w\d{8}T\d{6}-[0-9a-f]{6,32}", re.ASCII)
 _INTENT = re.compile(rf"({_WRITER.pattern})-([1-9]\d{{0,17}})", re.ASCII)
+
+_ARCHIVE = re.compile(r"archive-([1-9]\d{0,8})\.sqlite", re.ASCII)
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -65,6 +68,27 @@ MIGRATIONS: tuple[Migration, ...] = (_make_tables,)
 
 VERSION = len(MIGRATIONS)
 
+ARCHIVE_VERSION = 2
+"""Of a compacted file: an older program must not take it for the file of one writer."""
+
+ROOM = 1 << 40
+"""Numbers that each writer has in a compacted file: its own number n is stored as its base + n."""
+
+ARCHIVE_TABLES = (
+    *(
+        statement
+        for statement in _TABLES
+        if "late_" not in statement and "tally" not in statement
+    ),
+    "CREATE TABLE writers (base INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, intents INTEGER NOT NULL, "
+    "receipts INTEGER NOT NULL, bytes INTEGER NOT NULL)",
+    f"CREATE TABLE late_receipts (intent TEXT NOT NULL, {_RECEIPT_COLUMNS}, writer INTEGER NOT NULL, "
+    "UNIQUE (writer, intent))",
+    f"CREATE TABLE late_endings (intent TEXT NOT NULL, {_ENDING_COLUMNS}, writer INTEGER NOT NULL, "
+    "UNIQUE (writer, intent, kind, reason, at))",
+)  # fmt: skip
+"""The same tables for many writers under one index; what is late has the base of the writer that received it."""
+
 
 # ---------------------------------------------------------------------------------------------- names
 
@@ -89,8 +113,19 @@ def file_of(folder: Path, writer: str) -> Path:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All receipts files, in the order of their writers' names."""
-    return sorted(folder.glob("*.sqlite"))
+    """The files of single writers, in the order of their names."""
+    return sorted(path for path in folder.glob("*.sqlite") if not archive_number(path))
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """Compacted files, the newest first."""
+    return sorted(filter(archive_number, folder.glob("archive-*.sqlite")), key=archive_number, reverse=True)
+
+
+def archive_number(path: Path) -> int:
+    """The number of a compacted file; 0 for any other."""
+    found = _ARCHIVE.fullmatch(path.name)
+    return int(found[1]) if found else 0
 
 
 def companions(path: Path) -> tuple[Path, Path]:
@@ -116,7 +151,8 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Migration] = MIGRATI
         connection.execute(f"PRAGMA user_version = {len(steps)}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a failed write may have ended it
+            connection.execute("ROLLBACK")
         raise
     return len(steps)
 
@@ -162,6 +198,7 @@ def open_adding(path: Path) -> sqlite3.Connection:
 def create_file(path: Path) -> None:
     """Make the file of a new writer. Raises FileExistsError: nobody appends to another's file."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+    point("while a file of receipts is made")
     with closing(open_writing(path)) as connection:
         migrate(connection)
     sync_folder(path.parent)
@@ -263,3 +300,11 @@ def check_version(connection: sqlite3.Connection, path: Path) -> bool:
         raise Corrupt(f"{path} is not a receipts file", why="It is a database of another kind.", hint=VERIFY_HINT)
     raise Drift(f"{path} has version {version} of the receipts", why=f"This program reads {VERSION}.",
                 hint="Run: seedbed migrate")  # fmt: skip
+
+
+def check_archive(connection: sqlite3.Connection, path: Path) -> None:
+    version = version_of(connection)
+    if version > ARCHIVE_VERSION:
+        raise newer(version, ARCHIVE_VERSION, where=str(path))
+    if version != ARCHIVE_VERSION:
+        raise Corrupt(f"{path} is not a compacted receipts file", hint=VERIFY_HINT)

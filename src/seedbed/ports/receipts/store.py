@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from seedbed.errors import Corrupt
-from seedbed.ports.receipts import Mark, OnCommit, Purchase, ReceiptStore, Summary, Verified
+from seedbed.ports.receipts import REDACTED, Mark, OnCommit, Purchase, ReceiptStore, Summary, Verified
 from seedbed.ports.receipts.ballast import Ballast
-from seedbed.ports.receipts.reader import ReceiptFile, reading
-from seedbed.ports.receipts.schema import companions, file_of, files_in, split_id, sync_folder, writer_name
+from seedbed.ports.receipts.reader import Late, ReceiptFile, reading
+from seedbed.ports.receipts.schema import archives_in, companions, file_of, files_in, split_id, sync_folder, writer_name
 from seedbed.ports.receipts.transfer import export_file, take_in
 from seedbed.ports.receipts.writer import SqliteWriter
 
@@ -51,51 +51,104 @@ class SqliteStore:
         raise AssertionError
 
     def purchases(self, after: Mark | None = None, *, stage: str | None = None) -> Iterator[Purchase]:
-        """In the order of writer and number. A page is read at once and closed before it is handed out.
+        """In the order of writer and number. A page is read at once before it is handed out.
 
         Numbers of a writer that is still at work may appear out of order; a mark of it must lie
         below its lowest open number.
         """
-        late = self._late_files()
-        for path in files_in(self.folder):
-            with suppress(FileNotFoundError), reading(path) as file:
-                for page in file.pages((after or {}).get(file.writer, 0), stage):
-                    yield from self._with_late(page, late)
+        late = self._late_writers()
+        for part in self._parts():
+            for page in part.pages((after or {}).get(part.writer, 0), stage):
+                yield from self._with_late(page, late)
 
     def of_calls(self, calls: Sequence[str]) -> list[Purchase]:
-        out: list[Purchase] = []
+        out: dict[str, Purchase] = {}
         wanted = list(dict.fromkeys(calls))
-        for path in files_in(self.folder) if wanted else ():
-            with suppress(FileNotFoundError), reading(path) as file:
-                out.extend(file.of_calls(wanted))
-        return self._with_late(out, None)
+        with ExitStack() as stack:
+            for path in files_in(self.folder) if wanted else ():
+                with suppress(FileNotFoundError), reading(path) as file:
+                    out.update((one.intent.id, one) for one in file.of_calls(wanted))
+            for file in self._archives(stack) if wanted else ():
+                for one in file.of_calls(wanted):
+                    out.setdefault(one.intent.id, one)
+        return self._with_late(sorted(out.values(), key=lambda one: (one.writer, one.number)), None)
 
     def get(self, intent: str) -> Purchase | None:
         place = split_id(intent)
-        if place is None or not file_of(self.folder, place[0]).exists():
+        if place is None:
             return None
-        with suppress(FileNotFoundError), reading(file_of(self.folder, place[0])) as file:
-            found = file.get(place[1])
-            return self._with_late([found], None)[0] if found else None
-        return None
+        with self._part_of(place[0]) as part:
+            found = part.get(place[1]) if part else None
+        return self._with_late([found], None)[0] if found else None
 
-    def _late_files(self) -> list[Path]:
-        """The files that hold something for intents of others. Opens each, so a bad one is met here."""
-        out = []
-        for path in files_in(self.folder):
-            with suppress(FileNotFoundError), reading(path) as file:
-                if file.has_late():
-                    out.append(path)
-        return out
+    # ------------------------------------------------------------------------------- where it lies
 
-    def _with_late(self, purchases: list[Purchase], late: list[Path] | None) -> list[Purchase]:
+    def _parts(self, broken: dict[str, None] | None = None) -> Iterator[ReceiptFile]:
+        """What each writer wrote, by name: from its own file, else from a compacted one.
+
+        A file that was compacted while this goes on is found in its new place. ``broken`` takes the names of files
+        that cannot be read, which are an error otherwise.
+        """
+        with ExitStack() as stack:
+            files = {path.stem: path for path in files_in(self.folder)}
+            kept: dict[str, ReceiptFile] = {}
+            for file in self._archives(stack, broken):
+                for part in file.parts():
+                    kept.setdefault(part.writer, part)
+            for writer in sorted(files.keys() | kept.keys()):
+                if writer in files:
+                    with self._part_of(writer, broken) as found:
+                        if found is not None:
+                            yield found
+                else:
+                    yield kept[writer]
+
+    @contextmanager
+    def _part_of(self, writer: str, broken: dict[str, None] | None = None) -> Iterator[ReceiptFile | None]:
+        """What one writer wrote; None where nothing is left of it."""
+        with ExitStack() as stack:
+            found = None
+            path = file_of(self.folder, writer)
+            try:
+                found = stack.enter_context(reading(path))
+            except FileNotFoundError:
+                parts = (part for file in self._archives(stack, broken) for part in file.parts())
+                found = next((part for part in parts if part.writer == writer), None)
+            except Corrupt:
+                if broken is None:
+                    raise
+                broken[path.name] = None
+            yield found
+
+    def _archives(self, stack: ExitStack, broken: dict[str, None] | None = None) -> list[ReceiptFile]:
+        """The compacted files, newest first. One that was replaced meanwhile is in a newer one, so look again."""
+        while True:
+            paths = archives_in(self.folder)
+            out = []
+            for path in paths:
+                try:
+                    out.append(stack.enter_context(reading(path)))
+                except FileNotFoundError:
+                    break
+                except Corrupt:
+                    if broken is None:
+                        raise
+                    broken[path.name] = None
+            else:
+                return out
+
+    def _late_writers(self, broken: dict[str, None] | None = None) -> list[str]:
+        """Those that hold something for intents of others. Opens each file, so a bad one is met here."""
+        return [part.writer for part in self._parts(broken) if part.has_late()]
+
+    def _with_late(self, purchases: list[Purchase], late: list[str] | None) -> list[Purchase]:
         """Purchases completed by what other writers received. Of two receipts, the first writer's counts."""
         open_ids = {one.intent.id: at for at, one in enumerate(purchases) if not (one.receipt or one.corrupt)}
         if not open_ids:
             return purchases
-        for path in self._late_files() if late is None else late:
-            with suppress(FileNotFoundError), reading(path) as file:
-                found = file.late(list(open_ids))
+        for writer in self._late_writers() if late is None else late:
+            with self._part_of(writer) as part:
+                found = part.late(list(open_ids)) if part else Late({}, {})
                 for intent, ending in found.endings.items():
                     at = open_ids[intent]
                     purchases[at] = replace(purchases[at], ending=ending)
@@ -106,30 +159,44 @@ class SqliteStore:
                         del open_ids[intent]
         return purchases
 
+    def entangled(self) -> set[str]:
+        out: set[str] = set()
+        for part in self._parts():
+            if part.has_late():
+                late = [intent for page in part.late_pages() for intent, _ in page]
+                late += [intent for intent, _ in part.endings()]
+                out |= {part.writer, *(place[0] for intent in late if (place := split_id(intent)))}
+        return out
+
     # --------------------------------------------------------------------------------- the whole of it
 
     def summary(self) -> Summary:
         """Counts without reading a body."""
-        files = intents = receipts = 0
+        intents = receipts = 0
         ended: dict[str, str] = {}
-        for path in files_in(self.folder):
-            with suppress(FileNotFoundError), reading(path) as file:
-                some_intents, some_receipts, _ = file.tally()
-                files, intents, receipts = files + 1, intents + some_intents, receipts + some_receipts
-                ended |= file.ended()
-        if ended:
-            for path in self._late_files():
-                with suppress(FileNotFoundError), reading(path) as file:
-                    for intent in file.late(list(ended)).receipts:
-                        del ended[intent]
+        late = []
+        for part in self._parts():
+            some_intents, some_receipts, _ = part.tally()
+            intents, receipts = intents + some_intents, receipts + some_receipts
+            ended |= part.ended()
+            if part.has_late():
+                late.append(part.writer)
+        for writer in late if ended else ():
+            with self._part_of(writer) as found:
+                for intent in found.late(list(ended)).receipts if found else ():
+                    del ended[intent]
         kinds = list(ended.values())
         closed, doubtful = kinds.count("closed"), kinds.count("doubt")
-        return Summary(files, intents, receipts, closed, doubtful, max(0, intents - receipts - closed - doubtful))
+        open_ones = max(0, intents - receipts - closed - doubtful)
+        return Summary(len(self._files()), intents, receipts, closed, doubtful, open_ones)
+
+    def _files(self) -> list[Path]:
+        return [*files_in(self.folder), *archives_in(self.folder)]
 
     def size_bytes(self) -> int:
         """What the receipts take on the disk, the ballast apart."""
         total = 0
-        for path in files_in(self.folder):
+        for path in self._files():
             for part in (path, companions(path)[0]):
                 with suppress(FileNotFoundError):
                     total += part.stat().st_size
@@ -137,31 +204,32 @@ class SqliteStore:
 
     def verify(self) -> Verified:
         """Read everything and check every checksum. Names what is damaged: an intent, or a whole file."""
-        count = dict.fromkeys(("files", "intents", "receipts", "closed", "doubtful", "open", "bytes"), 0)
+        names = ("files", "intents", "receipts", "closed", "doubtful", "open", "bytes", "redacted")
+        count = dict.fromkeys(names, 0)
         corrupt: dict[str, None] = {}
-        late: list[Path] = []
-        paths = files_in(self.folder)
-        for path in paths:
-            try:
-                with suppress(FileNotFoundError), reading(path) as file:
-                    count["files"] += 1
-                    if not file.sound():
-                        corrupt[path.name] = None
-                    if file.has_late():
-                        late.append(path)
-            except Corrupt:
-                corrupt[path.name] = None
-        for path in paths:
-            try:
-                with suppress(FileNotFoundError), reading(path) as file:
-                    self._verify_file(file, late, count, corrupt)
-            except Corrupt:
-                corrupt[path.name] = None
+        for path in self._files():
+            with suppress(FileNotFoundError, Corrupt), reading(path) as file:  # one that is damaged is named below
+                count["files"] += 1
+                if not file.sound():
+                    corrupt[path.name] = None
+        late = []
+        for part in self._parts(corrupt):
+            with self._naming(part, corrupt):
+                if part.has_late():
+                    late.append(part.writer)
+        for part in self._parts(corrupt):
+            with self._naming(part, corrupt):
+                self._verify_file(part, late, count, corrupt)
         return Verified(**count, corrupt=tuple(corrupt))
 
-    def _verify_file(
-        self, file: ReceiptFile, late: list[Path], count: dict[str, int], corrupt: dict[str, None]
-    ) -> None:
+    @contextmanager
+    def _naming(self, part: ReceiptFile, corrupt: dict[str, None]) -> Iterator[None]:
+        try:
+            yield
+        except Corrupt:
+            corrupt[part.path.name] = None
+
+    def _verify_file(self, file: ReceiptFile, late: list[str], count: dict[str, int], corrupt: dict[str, None]) -> None:
         expected = file.tally()
         known_before = len(corrupt)
         intents = receipts = size = 0
@@ -176,6 +244,7 @@ class SqliteStore:
                 elif one.receipt is not None:
                     count["receipts"] += 1
                     count["bytes"] += len(one.receipt.body)
+                    count["redacted"] += one.receipt.format == REDACTED
                 elif one.ending is None:
                     count["open"] += 1
                 else:
@@ -197,9 +266,8 @@ class SqliteStore:
 
     def export(self) -> Iterator[dict[str, Any]]:
         """Every record as a JSON object, file by file. What is damaged is named by a line of its own."""
-        for path in files_in(self.folder):
-            with suppress(FileNotFoundError), reading(path) as file:
-                yield from export_file(file)
+        for part in self._parts():
+            yield from export_file(part)
 
     def take_in(self, lines: Iterable[dict[str, Any]]) -> tuple[int, int]:
         """Import exported lines under their original writers: (new, already there)."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from seedbed.crashing import point
 from seedbed.errors import Corrupt, Pause, SeedbedError, UsageError
 from seedbed.ports.receipts import Ending, Intent, OnCommit, Receipt
 from seedbed.ports.receipts.ballast import Ballast, disk_full, is_no_room
@@ -129,7 +130,14 @@ class SqliteWriter:
         self._identity: tuple[int, ...] = ()
         self._broken: SeedbedError | None = None
         self._fault: BaseException | None = None
-        create_file(self.path)
+        try:
+            create_file(self.path)
+        except (sqlite3.Error, OSError) as error:
+            if not is_no_room(error, self.path):
+                raise
+            for path in (self.path, *companions(self.path)):
+                path.unlink(missing_ok=True)
+            raise disk_full(folder, str(error)) from error
         # A daemon, so that a forgotten writer cannot hold up the exit; closed there all the same.
         self._thread = threading.Thread(target=self._run, name=f"receipts {name}", daemon=True)
         self._thread.start()
@@ -241,6 +249,7 @@ class SqliteWriter:
         connection.execute("BEGIN IMMEDIATE")
         try:
             insert(connection, rows)
+            point("before records commit")
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)

@@ -39,7 +39,10 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
-    """One derivation of what is missing. ``number`` rises with each round of the project."""
+    """One derivation of what is missing. ``number`` rises with each round of the project.
+
+    All items up to place ``passed`` of its worklist, where ``passed_key`` stands, have an outcome in the round.
+    """
 
     id: str
     number: int
@@ -51,6 +54,8 @@ class RoundRow:
     opened: int
     items: int = 0
     closed: int | None = None
+    passed: int = 0
+    passed_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,19 @@ class Uploaded:
 
 
 @dataclass(frozen=True)
+class RoundSums:
+    """What the outcomes of a round add up to.
+
+    ``made`` are the rows that its accepted outputs stand for, counted by the reader; ``waiting`` those of them
+    that no upload has looked at.
+    """
+
+    states: Mapping[str, int] = field(default_factory=dict)
+    made: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
 class Tally:
     """Counts of the current outcomes of a stage."""
 
@@ -147,6 +165,10 @@ class State(Protocol):
         ...
 
     def count_round(self, round_id: str, items: int) -> None: ...
+    def pass_round(self, round_id: str, place: int, key: str) -> None:
+        """Remember that all items of its worklist up to this place have an outcome in the round."""
+        ...
+
     def close_round(self, round_id: str, status: RoundStatus, at: int) -> None: ...
     def rounds(self, *, stage: str | None = None, status: RoundStatus | None = None) -> list[RoundRow]: ...
     def rounds_of_run(self, run: str) -> list[RoundRow]: ...
@@ -180,6 +202,10 @@ class State(Protocol):
         round_id: str | None = None,
     ) -> list[Outcome]:
         """Current outcomes in key order, a page at a time. ``waiting``: accepted and not yet uploaded."""
+        ...
+
+    def prints(self, stage: str, *, after: str | None = None, limit: int = 5000) -> list[tuple[str, str, str]]:
+        """(key, fingerprint, fate) of current outcomes in key order, a page at a time; no bodies."""
         ...
 
     def reread(self, outcomes: Iterable[Outcome]) -> None:
@@ -217,7 +243,16 @@ class State(Protocol):
 
     def stages(self) -> list[str]: ...
     def states_of_round(self, round_id: str) -> dict[str, int]: ...
-    def keys_of_round(self, round_id: str, *, after: str | None, limit: int) -> list[str]: ...
+    def count_of_round(self, round_id: str) -> int:
+        """How many outcomes a round has, quickly."""
+        ...
+
+    def keys_of_round(
+        self, round_id: str, *, after: str | None, up_to: str | None = None, limit: int | None = None
+    ) -> list[str]:
+        """Keys with an outcome in the round, in the order of their text."""
+        ...
+
     def reasons(self, stage: str | None = None) -> list[tuple[str, str, str, int, str]]:
         """(stage, state, code, count, an example key) of current outcomes that were not accepted."""
         ...
@@ -241,12 +276,8 @@ class State(Protocol):
         ...
 
     def made_of_round(self, round_id: str) -> dict[str, int]: ...
-    def made_total(self, round_id: str) -> int:
-        """Rows that the accepted outputs of a round stand for, counted by the reader."""
-        ...
-
-    def made_waiting(self, round_id: str) -> int:
-        """Rows of accepted outputs of a round that no upload has looked at."""
+    def sums_of_round(self, round_id: str) -> RoundSums:
+        """The outcomes of a round by state, and the rows that their outputs stand for; in one look."""
         ...
 
     def withdraw_made(self, release: str) -> None: ...

@@ -110,6 +110,26 @@ create index outcomes_by_time on outcomes (at, run)
 """Counts that ``status`` shows, kept by the same transactions that change what they count."""
 
 
+_V3 = """
+create table worked (run text not null, round text not null, primary key (run, round)) without rowid
+--
+insert into worked select distinct run, round from outcomes
+--
+alter table rounds add column passed integer not null default 0
+--
+alter table rounds add column passed_key text not null default ''
+--
+drop index outcomes_by_round
+--
+create index outcomes_by_round on outcomes (round, item, state)
+--
+create index outcomes_not_accepted on outcomes (stage, state, reason) where state != 'accepted'
+--
+create index outcomes_made_up on outcomes (stage) where model like 'offline/%' or served = 'standin'
+"""
+"""What a run would otherwise look for among all outcomes; and how far a round is settled without a gap."""
+
+
 def _v1(connection: sqlite3.Connection) -> None:
     for statement in _V1.split(";\n"):
         if statement.strip():
@@ -121,7 +141,12 @@ def _v2(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2)
+def _v3(connection: sqlite3.Connection) -> None:
+    for statement in _V3.split("--\n"):
+        connection.execute(statement)
+
+
+STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3)
 
 
 def migrate(

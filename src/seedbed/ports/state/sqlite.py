@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.errors import Corrupt, DiskFull, Pause, SeedbedError
+from seedbed.ports.fullness import no_room
 from seedbed.ports.state import (
     MadeRow,
     Release,
     ReleaseStatus,
     RoundRow,
     RoundStatus,
+    RoundSums,
     RunRow,
     RunStatus,
     Spending,
@@ -60,7 +62,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             connection.execute("pragma journal_mode = wal")
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_BUSY" or not left:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or not left:
                 raise
             time.sleep(0.01)
 
@@ -173,6 +175,10 @@ class SqliteState:
         with self._writing() as db:
             db.execute("update rounds set items = ? where id = ?", (items, round_id))
 
+    def pass_round(self, round_id: str, place: int, key: str) -> None:
+        with self._writing() as db:
+            db.execute("update rounds set passed = ?, passed_key = ? where id = ?", (place, key, round_id))
+
     def close_round(self, round_id: str, status: RoundStatus, at: int) -> None:
         with self._writing() as db:
             db.execute("update rounds set status = ?, closed = ? where id = ?", (status, at, round_id))
@@ -189,7 +195,7 @@ class SqliteState:
 
     def rounds_of_run(self, run: str) -> list[RoundRow]:
         rows = self._db.execute(
-            f"select {_ROUND} from rounds where run = ? or id in (select round from outcomes where run = ?)"  # noqa: S608
+            f"select {_ROUND} from rounds where run = ? or id in (select round from worked where run = ?)"  # noqa: S608
             " order by number",
             (run, run),
         )
@@ -220,7 +226,8 @@ class SqliteState:
 
     def has_stand_ins(self, stage: str) -> bool:
         row = self._db.execute(
-            "select 1 from outcomes where stage = ? and (model like 'offline/%' or served = 'standin') limit 1",
+            "select 1 from outcomes indexed by outcomes_made_up where stage = ?"
+            " and (model like 'offline/%' or served = 'standin') limit 1",
             (stage,),
         ).fetchone()
         return row is not None
@@ -244,16 +251,19 @@ class SqliteState:
         with self._writing() as db:
             numbers: dict[str, int] = {}
             rows = []
+            worked: set[tuple[str, str]] = set()
             for outcome in outcomes:
                 number = numbers.get(outcome.round)
                 if number is None:
                     row = db.execute("select number from rounds where id = ?", (outcome.round,)).fetchone()
                     number = numbers[outcome.round] = row[0] if row else 0
                 rows.append(_outcome_row(outcome, number))
+                worked.add((outcome.run, outcome.round))
             db.executemany(
                 f"insert into outcomes ({_OUTCOME}, reason) values ({', '.join('?' * 24)}) on conflict do nothing",  # noqa: S608
                 rows,
             )
+            db.executemany("insert into worked values (?, ?) on conflict do nothing", sorted(worked))
             db.executemany(
                 "insert into till (intent, kind, nano, stage, run, model, served, at, input, cached, answered,"
                 " reasoning, saved) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (intent) do update set"
@@ -306,6 +316,13 @@ class SqliteState:
             [*values, limit],
         )
         return [_outcome(row) for row in rows]
+
+    def prints(self, stage: str, *, after: str | None = None, limit: int = 5000) -> list[tuple[str, str, str]]:
+        return self._db.execute(
+            "select o.item, o.fingerprint, o.fate from outcomes o where o.stage = ? and o.item > ?"  # noqa: S608
+            f" and {_CURRENT} order by o.item limit ?",
+            (stage, after or "", limit),
+        ).fetchall()
 
     def reread(self, outcomes: Iterable[Outcome]) -> None:
         with self._writing() as db:
@@ -396,10 +413,16 @@ class SqliteState:
         rows = self._db.execute("select state, count(*) from outcomes where round = ? group by state", (round_id,))
         return dict(rows.fetchall())
 
-    def keys_of_round(self, round_id: str, *, after: str | None, limit: int) -> list[str]:
+    def count_of_round(self, round_id: str) -> int:
+        return int(self._db.execute("select count(*) from outcomes where round = ?", (round_id,)).fetchone()[0])
+
+    def keys_of_round(
+        self, round_id: str, *, after: str | None, up_to: str | None = None, limit: int | None = None
+    ) -> list[str]:
+        end, values = ("", []) if up_to is None else ("and item <= ?", [up_to])
         rows = self._db.execute(
-            "select item from outcomes where round = ? and item > ? order by item limit ?",
-            (round_id, after or "", limit),
+            f"select item from outcomes where round = ? and item > ? {end} order by item limit ?",  # noqa: S608
+            [round_id, after or "", *values, -1 if limit is None else limit],
         )
         return [row[0] for row in rows]
 
@@ -481,19 +504,16 @@ class SqliteState:
         rows = self._db.execute("select fate, count(*) from made where round = ? group by fate", (round_id,))
         return dict(rows.fetchall())
 
-    def made_total(self, round_id: str) -> int:
-        row = self._db.execute(
-            "select coalesce(sum(made), 0) from outcomes where round = ? and state in ('accepted', 'withdrawn')",
-            (round_id,),
-        ).fetchone()
-        return int(row[0])
-
-    def made_waiting(self, round_id: str) -> int:
-        row = self._db.execute(
-            "select coalesce(sum(made), 0) from outcomes where round = ? and state = 'accepted' and fate = ''",
-            (round_id,),
-        ).fetchone()
-        return int(row[0])
+    def sums_of_round(self, round_id: str) -> RoundSums:
+        states: dict[str, int] = {}
+        total = waiting = 0
+        for state, waits, count, made in self._db.execute(
+            "select state, fate = '', count(*), sum(made) from outcomes where round = ? group by 1, 2", (round_id,)
+        ):
+            states[state] = states.get(state, 0) + count
+            total += made if state in ("accepted", "withdrawn") else 0
+            waiting += made if state == "accepted" and waits else 0
+        return RoundSums(states, total, waiting)
 
     def withdraw_made(self, release: str) -> None:
         with self._writing() as db:
@@ -582,7 +602,7 @@ class SqliteState:
 # ------------------------------------------------------------------------------------ rows and values
 
 _RUN = "id, command, target, started, status, settings, pid, host, finished, cap, exit_code, message, page"
-_ROUND = "id, number, stage, part, recipe, status, run, opened, items, closed"
+_ROUND = "id, number, stage, part, recipe, status, run, opened, items, closed, passed, passed_key"
 
 
 def _run(row: Sequence[Any]) -> RunRow:
@@ -601,7 +621,7 @@ def _outcome_row(o: Outcome, number: int) -> tuple[Any, ...]:
         pack(dict(o.row)) if o.row else None,
         pack([f.as_json() for f in o.findings]) if o.findings else None,
         o.usage.input, o.usage.cached, o.usage.output, o.usage.reasoning, o.cost,
-        pack(list(o.calls)), o.attempts, o.model, o.served, o.run, o.at, o.made,
+        pack(list(o.calls)) if o.calls else "[]", o.attempts, o.model, o.served, o.run, o.at, o.made,
         next((f.code for f in o.findings if f.severity == "error"), ""),
     )  # fmt: skip
 
@@ -666,8 +686,8 @@ def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _as_seedbed(error: sqlite3.OperationalError, path: Path) -> SeedbedError:
-    if error.sqlite_errorname in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"):
+    if no_room(error):
         return DiskFull(f"{path} cannot grow: {error}", hint="Make room, then run the same command again.")
-    if error.sqlite_errorname in ("SQLITE_BUSY", "SQLITE_LOCKED"):
+    if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Pause(f"{path} is held by another program: {error}", hint="Run the same command again.")
     raise error

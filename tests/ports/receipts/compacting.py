@@ -1,0 +1,21 @@
+"""Compacts a folder, and stops for ever at a named step so that it can be killed there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from seedbed.ports.receipts import compact
+
+
+def wait(*_: Any) -> None:
+    os.write(1, b"here\n")
+    time.sleep(60)
+
+
+if __name__ == "__main__":
+    setattr(compact, sys.argv[2], wait)
+    compact.compact(Path(sys.argv[1]))
