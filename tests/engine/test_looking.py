@@ -180,9 +180,12 @@ def test_stored_counts_of_an_older_state_are_made_when_it_is_opened(table: Table
     with closing(sqlite3.connect(project.folder / "state.sqlite")) as db, db:
         for trigger in ("counted_in", "counted_over", "summed_in", "summed_over"):
             db.execute(f"drop trigger {trigger}")
-        for name in ("counts", "sums"):
+        for name in ("counts", "sums", "worked"):
             db.execute(f"drop table {name}")
-        db.execute("drop index outcomes_by_time")
+        for name in ("outcomes_by_time", "outcomes_not_accepted", "outcomes_made_up"):
+            db.execute(f"drop index {name}")
+        for name in ("passed", "passed_key"):
+            db.execute(f"alter table rounds drop column {name}")
         db.execute("pragma user_version = 1")
     assert status(project).stages[0].states == {"accepted": 20}
     assert_stored_counts_are_true(project)
