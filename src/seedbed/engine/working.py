@@ -38,7 +38,7 @@ from seedbed.policy.budget import Till
 from seedbed.policy.limits import Breaker
 from seedbed.ports.models import Target
 from seedbed.ports.receipts import ReceiptStore, ReceiptWriter
-from seedbed.ports.state import RoundRow, State
+from seedbed.ports.state import RoundRow, State, Tally
 from seedbed.records import WHOLE, Item, Outcome, Part, Request, usd
 from seedbed.stage import Gathers
 
@@ -261,7 +261,7 @@ class _Job:
 
     def _tell(self, work: OpenRound, state: State) -> None:
         settled = state.count_of_round(work.id)
-        items = work.worklist.count() if work.worklist else 0
+        items = self._expected(work, state, settled)
         meter = self.shift.meter
         if not self.result.rounds:  # the first round of the stage: what an earlier stage did is not its progress
             meter.stage, meter.items, meter.settled = self.stage.name, 0, 0
@@ -280,7 +280,7 @@ class _Job:
         known = worklist.count()
         if worklist.complete or derivation is None or isinstance(self.stage.stage.relation, Gathers):
             return known
-        tally = state.tally(self.stage.name)
+        tally = state.standing().get(self.stage.name, Tally())
         condition = conditions.conjunction(self.stage.stage.condition(), derivation.pushed())
         eligible = derivation.corpus.count(self.stage.source.name, condition)
         done = tally.settled - tally.uploaded.get("applied", 0) if self.stage.stage.outputs else tally.settled
