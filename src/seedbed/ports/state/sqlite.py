@@ -511,8 +511,10 @@ class SqliteState:
             "select state, fate = '', count(*), sum(made) from outcomes where round = ? group by 1, 2", (round_id,)
         ):
             states[state] = states.get(state, 0) + count
-            total += made if state in ("accepted", "withdrawn") else 0
-            waiting += made if state == "accepted" and waits else 0
+            standing = made if state in ("accepted", "withdrawn") else 0
+            total += standing
+            # Withdrawn ones too: a release that was killed before the state knew of it may be taken back.
+            waiting += standing if waits else 0
         return RoundSums(states, total, waiting)
 
     def withdraw_made(self, release: str) -> None:
