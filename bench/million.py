@@ -103,7 +103,7 @@ def audit(root: Path) -> dict[str, float]:
 
 
 def status(root: Path) -> dict[str, float]:
-    from seedbed.engine.standing import status
+    from seedbed.engine.looks.standing import status
 
     report = status(project(root), "q.length")
     return {"items": report.stages[0].done}
@@ -111,7 +111,7 @@ def status(root: Path) -> dict[str, float]:
 
 def write(root: Path) -> dict[str, float]:
     """The corpus' own part of an upload: compare, back up, write. What hands it the writes is not counted."""
-    from seedbed.engine.rounds import Derivation, Scope
+    from seedbed.engine.work.rounds import Derivation, Scope
     from seedbed.ports.corpus import CellWrite
 
     own = project(root)
@@ -132,8 +132,8 @@ def write(root: Path) -> dict[str, float]:
 def killed(root: Path) -> dict[str, float]:
     """A round of all items whose run was killed when nine of ten had an outcome."""
     from seedbed.engine import lifecycle
-    from seedbed.engine.rounds import worklist_path
-    from seedbed.engine.worklist import Worklist
+    from seedbed.engine.work.rounds import worklist_path
+    from seedbed.engine.work.worklist import Worklist
     from seedbed.ports.state import RunRow, TillEntry
     from seedbed.records import Outcome, Usage
 

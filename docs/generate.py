@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from seedbed.cli import GROUPS, build
-from seedbed.engine.settings import NAMED, SECTIONS, Setting
+from seedbed.engine.projects.settings import NAMED, SECTIONS, Setting
 from seedbed.simulator.run import parser
 
 REFERENCE = Path(__file__).parent / "reference"

@@ -49,9 +49,9 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     # An answer, the body of an error and a line of a file are read by one and the same exact reader.
     "jiter": ("seedbed.policy.replies", "seedbed.policy.retry", "seedbed.ports.corpus.jsonlines"),
     "jsonschema_rs": ("seedbed.policy.replies",),
-    "jinja2": ("seedbed.engine.prompts", "seedbed.web"),
-    "filelock": ("seedbed.engine.locks",),
-    "dotenv": ("seedbed.engine.secrets",),
+    "jinja2": ("seedbed.engine.projects.prompts", "seedbed.web"),
+    "filelock": ("seedbed.engine.projects.locks",),
+    "dotenv": ("seedbed.engine.projects.secrets",),
     "typer": ("seedbed.cli",),
     "click": ("seedbed.cli",),
     "rich": ("seedbed.cli",),
@@ -400,7 +400,10 @@ def test_a_module_in_a_room_of_its_own_is_noticed() -> None:
         ("seedbed.engine.buyer", "from seedbed.cli import main"),
         ("seedbed.engine.buyer", "from seedbed.recipes.facts import pipeline"),
         ("seedbed.engine.buyer", "from seedbed.simulator import answers"),
-        ("seedbed.engine.buyer", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from seedbed import cli"),
+        (
+            "seedbed.engine.buyer",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from seedbed import cli",
+        ),
     ],
 )
 def test_an_import_that_points_up_is_noticed(module: str, text: str) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seedbed import errors
-    from seedbed.engine.books import cost
     from seedbed.engine.lifecycle import (
         Spend,
         audit,
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
         upload,
         validate,
     )
-    from seedbed.engine.project import FileSource, Project, open_project, project_of
-    from seedbed.engine.rounds import Scope
+    from seedbed.engine.looks.books import cost
+    from seedbed.engine.projects.project import FileSource, Project, open_project, project_of
+    from seedbed.engine.work.rounds import Scope
     from seedbed.policy.repair import repair_json
     from seedbed.ports.corpus import Corpus, NewRow
     from seedbed.records import Finding, Item, Outcome, Part, key_text, row_id
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": "seedbed.errors",
-    "cost": "seedbed.engine.books",
+    "cost": "seedbed.engine.looks.books",
     "repair_json": "seedbed.policy.repair",
     **dict.fromkeys(
         (
@@ -54,8 +54,8 @@ _HOMES = {
         ),
         "seedbed.engine.lifecycle",
     ),
-    **dict.fromkeys(("FileSource", "Project", "open_project", "project_of"), "seedbed.engine.project"),
-    "Scope": "seedbed.engine.rounds",
+    **dict.fromkeys(("FileSource", "Project", "open_project", "project_of"), "seedbed.engine.projects.project"),
+    "Scope": "seedbed.engine.work.rounds",
     **dict.fromkeys(("Corpus", "NewRow"), "seedbed.ports.corpus"),
     **dict.fromkeys(("Finding", "Item", "Outcome", "Part", "key_text", "row_id"), "seedbed.records"),
     **dict.fromkeys(

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from seedbed.cli.screen import Pace, duration
-from seedbed.engine.project import project_of
+from seedbed.engine.projects.project import project_of
 from seedbed.events import ItemsSettled, Notice, RoundOpened, Waiting
 from seedbed.records import Finding, Outcome
 from seedbed.simulator import Simulator

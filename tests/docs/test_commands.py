@@ -15,7 +15,7 @@ import pytest
 import seedbed
 from docs import generate
 from seedbed import errors, events
-from seedbed.engine import settings
+from seedbed.engine.projects import settings
 from seedbed.simulator import Settings, Simulator
 from tests.docs.pages import PAGES, ROOT, Shell, agrees, blocks, simulator_settings
 

@@ -41,7 +41,8 @@ from seedbed import (
     unique,
     upload,
 )  # fmt: skip
-from seedbed.engine import lifecycle, project
+from seedbed.engine import lifecycle
+from seedbed.engine.projects import project
 from seedbed.errors import SeedbedError
 from seedbed.ports.models import openai
 from seedbed.simulator import Simulator

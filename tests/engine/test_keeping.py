@@ -12,10 +12,10 @@ import pytest
 from tests.engine.projects import SHAPE, Table
 
 from seedbed import Project, Stage, fills, reread, run, upload
-from seedbed.engine import keeping
-from seedbed.engine.books import cost
-from seedbed.engine.redacting import Redaction, Wanted, redact_kept
-from seedbed.engine.standing import status
+from seedbed.engine.keeping import carrying
+from seedbed.engine.keeping.redacting import Redaction, Wanted, redact_kept
+from seedbed.engine.looks.books import cost
+from seedbed.engine.looks.standing import status
 from seedbed.errors import Locked, UsageError
 from seedbed.ports.receipts import REDACTED
 from seedbed.simulator import Simulator
@@ -74,9 +74,9 @@ NEEDLES = (SECRET, "Quiñones", "Qui\\u00f1ones", "Qui\\\\u00f1ones", "Quiñones
 def test_compacted_receipts_serve_a_run_as_before(table: Table, sim: Simulator) -> None:
     project = bought(table, sim)
     before = standing(project)
-    lines = list(keeping.export_lines(project))
-    assert keeping.compact_files(project).merged == 1
-    assert list(keeping.export_lines(project)) == lines
+    lines = list(carrying.export_lines(project))
+    assert carrying.compact_files(project).merged == 1
+    assert list(carrying.export_lines(project)) == lines
     assert standing(project) == before
     run(table.project(summary()))
     assert sim.summary()["requests"] == 0
@@ -89,20 +89,20 @@ def test_what_was_archived_leaves_the_books_and_comes_back(
 ) -> None:
     project = bought(table, sim)
     before = standing(project)
-    lines = list(keeping.export_lines(project))
+    lines = list(carrying.export_lines(project))
     if compacted:
-        keeping.compact_files(project)
-    moved = keeping.archive(project, LATER, tmp_path / "elsewhere")
+        carrying.compact_files(project)
+    moved = carrying.archive(project, LATER, tmp_path / "elsewhere")
     assert (moved.writers, moved.intents, moved.answers, moved.left) == (1, 20, 20, 0)
-    assert list(keeping.export_lines(project)) == []
+    assert list(carrying.export_lines(project)) == []
     assert standing(project) == before
     report = reread(table.project(summary()))
     assert (report.receipts, report.archived) == (0, 20)
     run(table.project(summary()))
     assert sim.summary()["requests"] == 0
 
-    assert keeping.import_file(project, Path(moved.file)).new == len(lines)
-    assert sorted(keeping.export_lines(project)) == sorted(lines)
+    assert carrying.import_file(project, Path(moved.file)).new == len(lines)
+    assert sorted(carrying.export_lines(project)) == sorted(lines)
     report = reread(table.project(summary()))
     assert (report.receipts, report.archived) == (20, 0)
     run(table.project(summary()))
@@ -112,14 +112,14 @@ def test_what_was_archived_leaves_the_books_and_comes_back(
 
 def test_what_is_too_new_or_not_settled_stays(table: Table, sim: Simulator, tmp_path: Path) -> None:
     project = bought(table, sim)
-    assert keeping.archive(project, "2020-01-01", tmp_path / "elsewhere") == keeping.Archived()
+    assert carrying.archive(project, "2020-01-01", tmp_path / "elsewhere") == carrying.Archived()
     with closing(sqlite3.connect(project.folder / "state.sqlite")) as db, db:
         db.execute("delete from outcomes where item = '[5]'")
         db.execute("delete from marks")
-    assert keeping.archive(project, LATER, tmp_path / "elsewhere") == keeping.Archived(left=20)
+    assert carrying.archive(project, LATER, tmp_path / "elsewhere") == carrying.Archived(left=20)
     assert len(list(project.receipts().purchases())) == 20
     with pytest.raises(UsageError, match="is not a date"):
-        keeping.archive(project, "yesterday", tmp_path)
+        carrying.archive(project, "yesterday", tmp_path)
 
 
 @pytest.mark.parametrize("compacted", [False, True])
@@ -128,7 +128,7 @@ def test_a_text_is_taken_out_of_everything_and_nothing_is_bought_again(
 ) -> None:
     project = bought(table, sim)
     if compacted:
-        keeping.compact_files(project)
+        carrying.compact_files(project)
     (project.logs / "note.md").write_text(f"A person wrote {SECRET} here.\n", "utf-8")
     assert where_it_stands(project, *NEEDLES) >= {"state.sqlite", "note.md", "receipts"}
     money = cost(project)
@@ -142,7 +142,7 @@ def test_a_text_is_taken_out_of_everything_and_nothing_is_bought_again(
     assert planned == Redaction(1, 1, 1, 1, 1, dry_run=True)
     assert done.left == ()
     assert where_it_stands(project, *NEEDLES) == set()
-    checked = keeping.verify(project)
+    checked = carrying.verify(project)
     assert (checked.counts.redacted, checked.counts.receipts, checked.damaged) == (1, 20, ())
     (line,) = (project.folder / "redactions.jsonl").read_text("utf-8").splitlines()
     record = json.loads(line)
@@ -155,7 +155,7 @@ def test_a_text_is_taken_out_of_everything_and_nothing_is_bought_again(
     report = reread(table.project(summary()))
     assert (report.receipts, dict(report.verdicts)) == (19, {"same": 19})
     assert redact_kept(project, wanted).answers == 0, "twice is once"
-    assert keeping.verify(project).counts.redacted == 1
+    assert carrying.verify(project).counts.redacted == 1
 
 
 def test_what_belongs_to_an_item_is_erased(table: Table, sim: Simulator) -> None:
@@ -193,12 +193,12 @@ def test_blobs_that_nothing_names_any_more_are_dropped(table: Table, sim: Simula
 
 def test_an_old_export_does_not_bring_a_redacted_text_back(table: Table, sim: Simulator, tmp_path: Path) -> None:
     project = bought(table, sim)
-    keeping.export_file(project, tmp_path / "old.jsonl")
+    carrying.export_file(project, tmp_path / "old.jsonl")
     redact_kept(project, Wanted(text=SECRET))
-    taken = keeping.import_file(project, tmp_path / "old.jsonl")
+    taken = carrying.import_file(project, tmp_path / "old.jsonl")
     assert (taken.new, taken.known) == (0, 40)
-    keeping.export_file(project, tmp_path / "new.jsonl")
-    assert keeping.import_file(project, tmp_path / "new.jsonl").new == 0
+    carrying.export_file(project, tmp_path / "new.jsonl")
+    assert carrying.import_file(project, tmp_path / "new.jsonl").new == 0
     assert where_it_stands(project, *NEEDLES) == set()
 
 
@@ -218,8 +218,8 @@ def test_nothing_is_redacted_or_moved_while_a_stage_works(table: Table, sim: Sim
         with pytest.raises(Locked):
             redact_kept(project, Wanted(text=SECRET))
         with pytest.raises(Locked):
-            keeping.archive(project, LATER, tmp_path / "elsewhere")
-        assert keeping.compact_files(project).merged == 1
+            carrying.archive(project, LATER, tmp_path / "elsewhere")
+        assert carrying.compact_files(project).merged == 1
 
 
 @pytest.mark.parametrize("text", ["", "  ", "ab"])
@@ -238,10 +238,10 @@ def test_a_redacted_answer_that_is_taken_in_elsewhere_is_not_bought_again(
 ) -> None:
     project = bought(table, sim)
     redact_kept(project, Wanted(text=SECRET))
-    keeping.export_file(project, tmp_path / "clean.jsonl")
+    carrying.export_file(project, tmp_path / "clean.jsonl")
     (tmp_path / "there").mkdir()
     there = Table(tmp_path / "there", sim.url)
-    keeping.import_file(there.project(summary()), tmp_path / "clean.jsonl")
+    carrying.import_file(there.project(summary()), tmp_path / "clean.jsonl")
     run(there.project(summary()))
     assert sim.summary()["requests"] == 0
     found = there.project(summary()).state().current("q.summary", ["[3]", "[4]"])

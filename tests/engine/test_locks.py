@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from seedbed.engine.locks import Locks
+from seedbed.engine.projects.locks import Locks
 from seedbed.errors import Locked
 from seedbed.records import WHOLE, Part
 
@@ -23,7 +23,7 @@ HOLDER = """
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from seedbed.engine.locks import Locks
+from seedbed.engine.projects.locks import Locks
 from seedbed.records import Part
 
 folder, what, name, part = sys.argv[1:]

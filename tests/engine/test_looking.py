@@ -14,10 +14,11 @@ from tests.engine.projects import SHAPE, Table, waiting_until
 
 import seedbed
 from seedbed import Project, Scope, Stage, fills
-from seedbed.engine import audits, books, entries, keeping
-from seedbed.engine.following import follow
-from seedbed.engine.looking import looking
-from seedbed.engine.standing import count_missing, status, watch
+from seedbed.engine.keeping import carrying
+from seedbed.engine.looks import audits, books, entries
+from seedbed.engine.looks.following import follow
+from seedbed.engine.looks.look import looking
+from seedbed.engine.looks.standing import count_missing, status, watch
 from seedbed.ports.state import Tally
 from seedbed.simulator import Simulator
 
@@ -77,8 +78,8 @@ def test_a_project_in_which_nothing_ran_is_looked_at_without_a_trace(table: Tabl
     assert books.run_page(project) is None
     assert books.log(project).runs == [] and books.releases(project) == []
     assert list(follow(project)) == []
-    assert keeping.verify(project).counts.intents == 0 and keeping.size(project).bytes == 0
-    assert list(keeping.export_lines(project)) == []
+    assert carrying.verify(project).counts.intents == 0 and carrying.size(project).bytes == 0
+    assert list(carrying.export_lines(project)) == []
     assert entries.record(project, None, "4").state == "missing"
     assert sorted(path.name for path in table.root.rglob("*")) == before
     assert sim.summary()["requests"] == 0
@@ -107,10 +108,10 @@ def test_the_missing_figure_is_remembered_until_something_changes(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise 6: a remembered figure is an exact one."""
-    monkeypatch.setattr("seedbed.engine.standing.STILL_MS", 0)
+    monkeypatch.setattr("seedbed.engine.looks.standing.STILL_MS", 0)
     project = table.project(summary())
     seedbed.run(project, scope=Scope(where="id <= 8"), with_upload=False)
-    monkeypatch.setattr("seedbed.engine.standing.STILL_MS", -10_000)
+    monkeypatch.setattr("seedbed.engine.looks.standing.STILL_MS", -10_000)
 
     def looked_at_rows() -> bool:
         looks: list[str] = []
@@ -262,7 +263,7 @@ def test_a_damaged_receipt_is_named_with_its_price(table: Table) -> None:
     (file,) = (project.folder / "receipts").glob("*.sqlite")
     with closing(sqlite3.connect(file)) as db, db:
         db.execute("update receipts set body = x'00' || substr(body, 2) where intent_number = 2")
-    found = keeping.verify(project)
+    found = carrying.verify(project)
     (damaged,) = found.damaged
     assert damaged.stage == "q.summary" and damaged.price and damaged.keys == damaged.accepted
     report = status(project)

@@ -13,9 +13,9 @@ import pytest
 
 from seedbed import Project, Stage, conditions, fills
 from seedbed.engine.lifecycle import audit, export, generate
-from seedbed.engine.reader import UserCodeError
-from seedbed.engine.rounds import OpenRound, missing_of_round, passed, worklist_path
-from seedbed.engine.worklist import Worklist
+from seedbed.engine.work.reader import UserCodeError
+from seedbed.engine.work.rounds import OpenRound, missing_of_round, passed, worklist_path
+from seedbed.engine.work.worklist import Worklist
 from seedbed.ports.corpus.expressions import _BLANKS
 from seedbed.ports.state import RoundRow, State
 from seedbed.records import Item

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedbed.engine.prompts import MAX_PROMPT, SPLIT, Prompt, cached_prompt, find, load_prompt
+from seedbed.engine.projects.prompts import MAX_PROMPT, SPLIT, Prompt, cached_prompt, find, load_prompt
 from seedbed.errors import ConfigError
 from seedbed.records import Item, Message
 

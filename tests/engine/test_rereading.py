@@ -11,7 +11,7 @@ import pytest
 from tests.engine.projects import SHAPE, Table
 
 from seedbed import Finding, Item, Stage, fills, recover, reread, run, upload
-from seedbed.engine.repairing import repair_file
+from seedbed.engine.keeping.repairing import repair_file
 from seedbed.errors import NotRepairable, SourceError
 from seedbed.simulator import Simulator
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seedbed.engine.secrets import Secrets
+from seedbed.engine.projects.secrets import Secrets
 from seedbed.errors import AuthError, ConfigError
 
 NAME = "SEEDBED_TEST_KEY"

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from seedbed.engine.settings import FREE, NAMED, SECTIONS, check, json_schema, read_settings
+from seedbed.engine.projects.settings import FREE, NAMED, SECTIONS, check, json_schema, read_settings
 from seedbed.errors import ConfigError
 
 GOOD = """

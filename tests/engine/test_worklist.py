@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seedbed.engine.worklist import Worklist
+from seedbed.engine.work.worklist import Worklist
 from seedbed.errors import DiskFull
 from seedbed.records import Item
 

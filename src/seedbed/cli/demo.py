@@ -17,7 +17,7 @@ from seedbed.cli.render import document, ending_lines, equation_lines, out, safe
 from seedbed.errors import SeedbedError, UsageError
 
 if TYPE_CHECKING:
-    from seedbed.engine.project import Project
+    from seedbed.engine.projects.project import Project
     from seedbed.engine.reports import RunReport
     from seedbed.recipes.facts.demo import Result
     from seedbed.recipes.facts.witness import Kept, Moment, Witnessed
@@ -208,7 +208,7 @@ def _kept_lines(kept: Kept) -> list[str]:
 
 def _end(wanted: Wanted, report: RunReport | None, before: Moment | None, kept: Kept | None) -> int:
     """Show everything; the exit code. Raises SeedbedError where a promise did not hold."""
-    from seedbed.engine.books import run_page
+    from seedbed.engine.looks.books import run_page
     from seedbed.recipes.facts import demo, witness
 
     project = demo.opened(wanted.place)

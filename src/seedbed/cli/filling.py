@@ -62,7 +62,7 @@ def fill(
 
     Doing it again goes on where it was; new rows are what is new. Nothing is paid twice.
     """
-    from seedbed.engine.selecting import selected
+    from seedbed.engine.looks.selecting import selected
     from seedbed.recipes.fill import Asked, filling
 
     ready = filling(

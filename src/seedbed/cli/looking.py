@@ -53,7 +53,7 @@ def status(target: Target = None, json: Json = False, place: Place = None) -> No
     """How things stand and what needs a person."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine.standing import status as found
+    from seedbed.engine.looks.standing import status as found
 
     report = found(project_at(place), target)
     if json:
@@ -66,7 +66,7 @@ def watch(target: Target = None, json: Json = False, place: Place = None) -> Non
     """Follow a run that is going, until nothing runs any more."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine.standing import watch as reports
+    from seedbed.engine.looks.standing import watch as reports
 
     last: StatusReport | None = None
     first: StatusReport | None = None
@@ -145,7 +145,7 @@ def audit(
     """What there is, what is missing, what changed, and what the rest would cost."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine.audits import audit as look
+    from seedbed.engine.looks.audits import audit as look
 
     found = look(project_at(place), target, scope_of(where, ids, limit, part))
     following = ["seedbed plan" + (f" {target}" if target else "")]
@@ -199,7 +199,7 @@ def records(
     """Items with what they came to; with --key one record whole."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine import entries
+    from seedbed.engine.looks import entries
 
     project = project_at(place)
     if key:
@@ -228,7 +228,7 @@ def bad(
     """What was not accepted, by reason, biggest first."""
     from seedbed.cli import tables
     from seedbed.cli.render import document, out
-    from seedbed.engine import entries
+    from seedbed.engine.looks import entries
 
     project = project_at(place)
     if keys:
@@ -261,7 +261,7 @@ def cost(
     """Money and tokens, by stage, model, run or day."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine.books import cost as look
+    from seedbed.engine.looks.books import cost as look
 
     found = look(project_at(place), by)
     if json:
@@ -279,7 +279,7 @@ def report(
     """What a run came to."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine import books
+    from seedbed.engine.looks import books
 
     project = project_at(place)
     if releases:
@@ -305,7 +305,7 @@ def logs(
     """The runs of late; with --follow item by item."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine.books import log
+    from seedbed.engine.looks.books import log
 
     project = project_at(place)
     if follow:
@@ -321,7 +321,7 @@ def logs(
 def _follow(project: Any, limit: int | None, json: bool) -> None:
     from seedbed.cli import tables
     from seedbed.cli.render import document, out
-    from seedbed.engine.following import follow
+    from seedbed.engine.looks.following import follow
 
     lines, rested = [], False
     for line in follow(project, limit=limit):
@@ -354,11 +354,11 @@ def config(
     if schema:
         from json import dumps
 
-        from seedbed.engine.settings import json_schema
+        from seedbed.engine.projects.settings import json_schema
 
         out([dumps(json_schema(), indent=2, ensure_ascii=False)])
         return
-    from seedbed.engine.origins import configuration
+    from seedbed.engine.projects.origins import configuration
 
     found = configuration(project_at(place))
     if json:
@@ -371,7 +371,7 @@ def receipts_verify(json: Json = False, place: Place = None) -> None:
     """Check every checksum; name what is damaged."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine.keeping import verify
+    from seedbed.engine.keeping.carrying import verify
 
     found = verify(project_at(place))
     code = 8 if found.damaged else 0
@@ -391,7 +391,7 @@ def receipts_export(
 ) -> None:
     """Write all receipts as JSON lines."""
     from seedbed.cli.render import document
-    from seedbed.engine.keeping import export_file, export_lines
+    from seedbed.engine.keeping.carrying import export_file, export_lines
 
     project = project_at(place)
     if file == "-":
@@ -413,7 +413,7 @@ def receipts_import(
 ) -> None:
     """Take in exported receipts. Twice adds nothing."""
     from seedbed.cli.render import document
-    from seedbed.engine.keeping import import_file, take_in
+    from seedbed.engine.keeping.carrying import import_file, take_in
 
     project = project_at(place)
     taken = take_in(project, sys.stdin.buffer) if file == "-" else import_file(project, Path(file))
@@ -428,7 +428,7 @@ def receipts_size(json: Json = False, place: Place = None) -> None:
     """What the receipts take on the disk."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine.keeping import size
+    from seedbed.engine.keeping.carrying import size
 
     found = size(project_at(place))
     if json:
@@ -441,7 +441,7 @@ def receipts_compact(json: Json = False, place: Place = None) -> None:
     """Merge the files of processes that have ended into one. Nothing in them changes."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine.keeping import compact_files
+    from seedbed.engine.keeping.carrying import compact_files
 
     found = compact_files(project_at(place))
     if json:
@@ -459,7 +459,7 @@ def receipts_archive(
     """Move old, settled purchases to a file elsewhere. The books stay; import brings them back."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine.keeping import archive
+    from seedbed.engine.keeping.carrying import archive
 
     found = archive(project_at(place), before, folder)
     following = [f"seedbed receipts import {found.file}"] if found.file else ["seedbed receipts size"]
@@ -483,7 +483,7 @@ def receipts_redact(
     """Put a hash in place of a text, or of what belongs to an item, for ever and on record."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
-    from seedbed.engine.redacting import redact_kept
+    from seedbed.engine.keeping.redacting import redact_kept
 
     wanted = _wanted(text, item)
     project = project_at(place)
@@ -500,7 +500,7 @@ def receipts_redact(
 
 
 def _wanted(text: str, item: tuple[str, str] | None) -> Any:
-    from seedbed.engine.redacting import Wanted
+    from seedbed.engine.keeping.redacting import Wanted
     from seedbed.records import parse_key
 
     said = sys.stdin.read().removesuffix("\n") if text == "-" else text

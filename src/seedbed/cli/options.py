@@ -11,8 +11,8 @@ import typer
 
 if TYPE_CHECKING:
     from seedbed.engine.lifecycle import Spend
-    from seedbed.engine.project import Project
-    from seedbed.engine.rounds import Scope
+    from seedbed.engine.projects.project import Project
+    from seedbed.engine.work.rounds import Scope
 
 SELECTION, _LIMITS, _OUTPUT = "Which items", "Limits", "Output and place"
 
@@ -109,7 +109,7 @@ def scope_of(
 ) -> Scope:
     """Raises UsageError for what cannot be read."""
     from seedbed import conditions
-    from seedbed.engine.rounds import Scope
+    from seedbed.engine.work.rounds import Scope
     from seedbed.records import WHOLE, Part
 
     conditions.parse(where)
@@ -208,7 +208,7 @@ def project_at(
     overrides: Mapping[str, Any] | None = None,
     recipe_settings: Mapping[str, Any] | None = None,
 ) -> Project:
-    from seedbed.engine.project import open_project
+    from seedbed.engine.projects.project import open_project
 
     return open_project(place, overrides=overrides, recipe_settings=recipe_settings, command=command_line())
 

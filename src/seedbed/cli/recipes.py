@@ -40,7 +40,7 @@ def import_facts(
 
     What to seed and what it costs: src/seedbed/recipes/facts/README.md, section "Begin" and what follows.
     """
-    from seedbed.engine.project import new_id
+    from seedbed.engine.projects.project import new_id
     from seedbed.recipes.facts import importing
 
     project = options.project_at(place)

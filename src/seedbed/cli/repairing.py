@@ -27,7 +27,7 @@ def repair(
 
     Nothing is guessed: where text is lost or two readings compete, the document is left as it is.
     """
-    from seedbed.engine.repairing import repair_file
+    from seedbed.engine.keeping.repairing import repair_file
 
     report = repair_file(file, schema=schema, out=to, in_place=in_place, dry_run=dry_run)
     code = 3 if report.declined else 0

@@ -29,8 +29,8 @@ from seedbed.cli.render import (
 
 if TYPE_CHECKING:
     from seedbed.engine.lifecycle import Spend
-    from seedbed.engine.project import Project
-    from seedbed.engine.rounds import Scope
+    from seedbed.engine.projects.project import Project
+    from seedbed.engine.work.rounds import Scope
     from seedbed.errors import SeedbedError
 
 
@@ -150,7 +150,7 @@ def recover(
     from dataclasses import replace
 
     import seedbed
-    from seedbed.engine.rounds import AGAIN
+    from seedbed.engine.work.rounds import AGAIN
 
     project = _project(place, model, base_url, timeout, settings, styles, difficulty)
     spend = options.spend_of(budget, concurrency, allow_empty=allow_empty)
@@ -293,7 +293,7 @@ def _project(
 
 
 def _scope(project: Project, target: str | None, scope: Scope, allow_empty: bool) -> Scope:
-    from seedbed.engine.selecting import selected
+    from seedbed.engine.looks.selecting import selected
 
     return selected(project, target, scope, allow_empty=allow_empty)
 

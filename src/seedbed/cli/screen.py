@@ -16,7 +16,7 @@ from seedbed.events import Draining, Event, ItemsSettled, Notice, RoundOpened, W
 from seedbed.records import usd
 
 if TYPE_CHECKING:
-    from seedbed.engine.project import Project
+    from seedbed.engine.projects.project import Project
 
 STEP = 5.0
 EVERY = 60.0

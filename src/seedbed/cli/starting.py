@@ -28,7 +28,7 @@ def init(
     json: options.Json = False,
 ) -> int:
     """Start a project that runs at once: a few small files, and nothing is ever overwritten."""
-    from seedbed.engine.starting import start_project
+    from seedbed.engine.projects.starting import start_project
 
     report = start_project(folder, recipe)
     if json:
@@ -44,7 +44,7 @@ def init(
 
 def doctor(json: options.Json = False, place: options.Place = None) -> int:
     """Versions, project, records, keys by name, prices, receipts, locks, disk. Sends nothing."""
-    from seedbed.engine.doctor import examine
+    from seedbed.engine.looks.doctor import examine
 
     report = examine(place)
     code = report.exit_code

@@ -13,13 +13,13 @@ from seedbed.cli.render import as_json, equation_lines, line_of, safe
 from seedbed.records import usd, usd_exact
 
 if TYPE_CHECKING:
-    from seedbed.engine.audits import Audited
-    from seedbed.engine.books import Cost, Log, ReleaseFacts
-    from seedbed.engine.entries import Attempt, Bad, Entries, Entry, Record, Settlement
-    from seedbed.engine.following import Line
-    from seedbed.engine.keeping import Archived, Checked, Damaged, Size
-    from seedbed.engine.origins import Configuration, Value
-    from seedbed.engine.redacting import Redaction
+    from seedbed.engine.keeping.carrying import Archived, Checked, Damaged, Size
+    from seedbed.engine.keeping.redacting import Redaction
+    from seedbed.engine.looks.audits import Audited
+    from seedbed.engine.looks.books import Cost, Log, ReleaseFacts
+    from seedbed.engine.looks.entries import Attempt, Bad, Entries, Entry, Record, Settlement
+    from seedbed.engine.looks.following import Line
+    from seedbed.engine.projects.origins import Configuration, Value
     from seedbed.engine.reports import AuditReport, Equation, PlanReport, StageStatus, StatusReport
     from seedbed.ports.receipts.compact import Compacted
     from seedbed.ports.state import Spending
@@ -284,7 +284,7 @@ def record_json(found: Record) -> dict[str, Any]:
 def _settlement_json(each: Settlement) -> dict[str, Any]:
     from dataclasses import replace
 
-    from seedbed.engine.project import utc_text
+    from seedbed.engine.projects.project import utc_text
 
     outcome = each.outcome
     return {
@@ -418,7 +418,7 @@ def page_lines(facts: Mapping[str, Any]) -> list[str]:
 
 
 def releases_json(found: Sequence[ReleaseFacts]) -> list[dict[str, Any]]:
-    from seedbed.engine.project import utc_text
+    from seedbed.engine.projects.project import utc_text
 
     return [
         {
@@ -442,7 +442,7 @@ def releases_lines(found: Sequence[ReleaseFacts]) -> list[str]:
 
 
 def log_json(found: Log) -> dict[str, Any]:
-    from seedbed.engine.project import utc_text
+    from seedbed.engine.projects.project import utc_text
 
     return {
         "index": found.index or None,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seedbed.conditions import is_empty
-from seedbed.engine.binding import MEMBERS, BoundStage
-from seedbed.engine.project import Project
+from seedbed.engine.projects.binding import MEMBERS, BoundStage
+from seedbed.engine.projects.project import Project
 from seedbed.engine.reports import AuditReport, Equation, PlanReport
-from seedbed.engine.rounds import Derivation, OpenRound, Scope, continued, missing_of_round
+from seedbed.engine.work.rounds import Derivation, OpenRound, Scope, continued, missing_of_round
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import RoundRow, State
 from seedbed.records import Item, Usage, key_text, key_values

@@ -16,11 +16,10 @@ from typing import Any
 from seedbed import conditions
 from seedbed.crashing import point
 from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage
-from seedbed.engine.binding import BoundStage
 from seedbed.engine.endings import finish_killed_runs
 from seedbed.engine.logs import write_page
-from seedbed.engine.project import Project, new_id, now_ms, this_host
-from seedbed.engine.reader import UserCodeError
+from seedbed.engine.projects.binding import BoundStage
+from seedbed.engine.projects.project import Project, new_id, now_ms, this_host
 from seedbed.engine.reports import (
     AuditReport,
     Equation,
@@ -36,10 +35,11 @@ from seedbed.engine.reports import (
     ValidateReport,
 )
 from seedbed.engine.rereading import reread_stage
-from seedbed.engine.rounds import AGAIN, Derivation, OpenRound, Scope, worklist_path
 from seedbed.engine.uploading import preview_upload, tables_of, upload_stage
-from seedbed.engine.working import Shift, export_only, work
-from seedbed.engine.worklist import Worklist
+from seedbed.engine.work.reader import UserCodeError
+from seedbed.engine.work.rounds import AGAIN, Derivation, OpenRound, Scope, worklist_path
+from seedbed.engine.work.working import Shift, export_only, work
+from seedbed.engine.work.worklist import Worklist
 from seedbed.errors import EmptySelection, SeedbedError, UsageError
 from seedbed.events import Meter, PhaseEnded, RunEnded, RunStarted
 from seedbed.policy.budget import Cap, Till

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from seedbed.engine.project import Project, utc_text
+from seedbed.engine.projects.project import Project, utc_text
 from seedbed.ports.state import RunRow, State
 from seedbed.records import usd_exact
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seedbed.engine.binding import BoundStage, with_shape_of
-from seedbed.engine.project import Project
-from seedbed.engine.reader import UNFINISHED, Reading, read_answer, read_reply
+from seedbed.engine.projects.binding import BoundStage, with_shape_of
+from seedbed.engine.projects.project import Project
 from seedbed.engine.reports import RereadReport
-from seedbed.engine.rounds import Scope
+from seedbed.engine.work.reader import UNFINISHED, Reading, read_answer, read_reply
+from seedbed.engine.work.rounds import Scope
 from seedbed.ports.receipts import REDACTED, Purchase, ReceiptStore
 from seedbed.ports.state import State
 from seedbed.records import Item, Outcome, cell

@@ -9,10 +9,10 @@ from typing import Any
 
 from seedbed.conditions import is_empty
 from seedbed.crashing import point
-from seedbed.engine.binding import BoundStage, makes_rows
-from seedbed.engine.project import Project, new_id, now_ms
+from seedbed.engine.projects.binding import BoundStage, makes_rows
+from seedbed.engine.projects.project import Project, new_id, now_ms
 from seedbed.engine.reports import UploadReport
-from seedbed.engine.rounds import Scope, output_cells
+from seedbed.engine.work.rounds import Scope, output_cells
 from seedbed.errors import SourceError, UsageError
 from seedbed.policy.budget import share
 from seedbed.ports.corpus import CellWrite, Corpus, Inserted, NewRow, Written

@@ -12,7 +12,7 @@ from typing import Any
 
 from seedbed import Corpus, Finding, Item, NewRow, Stage, key_text, row_id
 from seedbed.conditions import parse
-from seedbed.engine.binding import BoundStage, bind
+from seedbed.engine.projects.binding import BoundStage, bind
 from seedbed.ports.corpus import CellWrite
 from seedbed.ports.corpus.database import open_corpus
 from seedbed.recipes import facts

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from seedbed.engine.leftovers import unsettled
-from seedbed.engine.looking import Look, looking
-from seedbed.engine.project import Project, utc_text
-from seedbed.engine.reader import read_reply
-from seedbed.engine.rounds import worklist_path
-from seedbed.engine.selecting import typed_key
+from seedbed.engine.looks.look import Look, looking
+from seedbed.engine.looks.selecting import typed_key
+from seedbed.engine.projects.project import Project, utc_text
+from seedbed.engine.work.leftovers import unsettled
+from seedbed.engine.work.reader import read_reply
+from seedbed.engine.work.rounds import worklist_path
 from seedbed.errors import EmptySelection, Locked, SeedbedError, UsageError
 from seedbed.ports.receipts import REDACTED, Intent, Purchase
 from seedbed.ports.receipts.redact import Rule, hash_of, redact

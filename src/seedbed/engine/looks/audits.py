@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from seedbed.engine import lifecycle
-from seedbed.engine.looking import looking
-from seedbed.engine.project import Project
+from seedbed.engine.looks.look import looking
+from seedbed.engine.projects.project import Project
 from seedbed.engine.reports import AuditReport
-from seedbed.engine.rounds import Scope
+from seedbed.engine.work.rounds import Scope
 from seedbed.errors import Unbalanced
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from seedbed.engine.logs import page_facts
-from seedbed.engine.looking import Look, looking
-from seedbed.engine.project import Project, utc_text
+from seedbed.engine.looks.look import Look, looking
+from seedbed.engine.projects.project import Project, utc_text
 from seedbed.errors import UsageError, nearest
 from seedbed.ports.state import Release, RunRow, Spending
 from seedbed.records import Usage

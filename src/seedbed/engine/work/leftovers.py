@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from seedbed.crashing import point
-from seedbed.engine.binding import BoundStage, with_shape_of
-from seedbed.engine.orders import Bought, Order, Spent
-from seedbed.engine.reader import Reader
+from seedbed.engine.projects.binding import BoundStage, with_shape_of
+from seedbed.engine.work.orders import Bought, Order, Spent
+from seedbed.engine.work.reader import Reader
 from seedbed.policy.budget import Till
 from seedbed.ports.receipts import Mark, Purchase, ReceiptStore
 from seedbed.ports.state import State, TillEntry

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, NoReturn, Protocol
 
 from seedbed.crashing import point
-from seedbed.engine.orders import Bought, Flow, Intake, Marks, Order
+from seedbed.engine.work.orders import Bought, Flow, Intake, Marks, Order
 from seedbed.errors import BudgetReached, ConfigError, DiskFull, PriceUnknown, ProviderDown, SeedbedError
 from seedbed.events import Draining, Event, Meter, Waiting
 from seedbed.policy.budget import Till

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seedbed.engine.project import Project
-from seedbed.engine.settings import SECTIONS
+from seedbed.engine.projects.project import Project
+from seedbed.engine.projects.settings import SECTIONS
 from seedbed.errors import AuthError
 from seedbed.ports.models.registry import PROVIDERS
 

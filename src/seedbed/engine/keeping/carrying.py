@@ -13,12 +13,12 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from seedbed.engine.leftovers import unsettled
-from seedbed.engine.looking import Look, looking
-from seedbed.engine.project import Project, utc_text
-from seedbed.engine.redacting import hold_all
+from seedbed.engine.keeping.redacting import hold_all
+from seedbed.engine.looks.look import Look, looking
+from seedbed.engine.looks.standing import CORRUPT
+from seedbed.engine.projects.project import Project, utc_text
 from seedbed.engine.rereading import ARCHIVED
-from seedbed.engine.standing import CORRUPT
+from seedbed.engine.work.leftovers import unsettled
 from seedbed.errors import SourceError, UsageError
 from seedbed.ports.receipts import Purchase, Summary, Verified
 from seedbed.ports.receipts.compact import Compacted, compact, remove_writers

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from seedbed import conditions
-from seedbed.engine.binding import BoundStage
-from seedbed.engine.project import Project
-from seedbed.engine.rounds import Derivation, Scope
+from seedbed.engine.projects.binding import BoundStage
+from seedbed.engine.projects.project import Project
+from seedbed.engine.work.rounds import Derivation, Scope
 from seedbed.errors import EmptySelection, UsageError
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import State

@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from seedbed.engine.project import Project, find_root, open_project
-from seedbed.engine.settings import FILE
+from seedbed.engine.projects.project import Project, find_root, open_project
+from seedbed.engine.projects.settings import FILE
 from seedbed.errors import SeedbedError
 from seedbed.ports.models.registry import provider
 

@@ -20,10 +20,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from seedbed.engine.looking import Look, looking
-from seedbed.engine.project import Project, now_ms, utc_text
+from seedbed.engine.looks.look import Look, looking
+from seedbed.engine.projects.project import Project, now_ms, utc_text
 from seedbed.engine.reports import StageStatus, StatusReport
-from seedbed.engine.rounds import Derivation, Scope
+from seedbed.engine.work.rounds import Derivation, Scope
 from seedbed.errors import AuthError, ConfigError, Pause
 from seedbed.ports.state import RunRow, Spending, Tally
 from seedbed.records import Request, canonical_json, digest, usd

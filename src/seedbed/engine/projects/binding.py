@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from seedbed.engine.prompts import WHOLE_ROW, Places, Prompt, cached_prompt, find, load_prompt, names_in
+from seedbed.engine.projects.prompts import WHOLE_ROW, Places, Prompt, cached_prompt, find, load_prompt, names_in
 from seedbed.errors import ConfigError, SourceError, nearest
 from seedbed.policy.replies import ShapeReader, group_schema, shape_schema
 from seedbed.ports.corpus import Corpus, Table

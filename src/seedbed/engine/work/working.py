@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 
 from seedbed import conditions
 from seedbed.crashing import point
-from seedbed.engine.asking import AskLoop, Session
-from seedbed.engine.binding import BoundStage
-from seedbed.engine.buyer import Buyer, Market, on_commit
-from seedbed.engine.leftovers import Leftovers, adopt, settle_first, settled_marks, unsettled
-from seedbed.engine.locks import Locks
-from seedbed.engine.orders import Flow, Intake, Marks, Order, Spent, order_for
-from seedbed.engine.project import Project, jitter, new_id, now_ms
-from seedbed.engine.reader import Desk, Reader, UserCodeError, check, outcome_of
-from seedbed.engine.rounds import (
+from seedbed.engine.projects.binding import BoundStage
+from seedbed.engine.projects.locks import Locks
+from seedbed.engine.projects.project import Project, jitter, new_id, now_ms
+from seedbed.engine.work.asking import AskLoop, Session
+from seedbed.engine.work.buyer import Buyer, Market, on_commit
+from seedbed.engine.work.leftovers import Leftovers, adopt, settle_first, settled_marks, unsettled
+from seedbed.engine.work.orders import Flow, Intake, Marks, Order, Spent, order_for
+from seedbed.engine.work.reader import Desk, Reader, UserCodeError, check, outcome_of
+from seedbed.engine.work.rounds import (
     Derivation,
     OpenRound,
     Scope,
@@ -31,7 +31,7 @@ from seedbed.engine.rounds import (
     passed,
     worklist_path,
 )
-from seedbed.engine.worklist import Worklist
+from seedbed.engine.work.worklist import Worklist
 from seedbed.errors import SeedbedError, Stopped, UsageError
 from seedbed.events import Meter, Notice, RoundOpened
 from seedbed.policy.budget import Till

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seedbed.crashing import point
-from seedbed.engine.binding import BoundStage, reader_for
-from seedbed.engine.orders import Bought, Flow, Intake, Order, Settled, Spent
-from seedbed.engine.prompts import cached_prompt
-from seedbed.engine.reader import Desk, Reading, UserCodeError, check, feedback, outcome_of, read_reply
+from seedbed.engine.projects.binding import BoundStage, reader_for
+from seedbed.engine.projects.prompts import cached_prompt
+from seedbed.engine.work.orders import Bought, Flow, Intake, Order, Settled, Spent
+from seedbed.engine.work.reader import Desk, Reading, UserCodeError, check, feedback, outcome_of, read_reply
 from seedbed.errors import NotReadable, SeedbedError
 from seedbed.policy.replies import ShapeReader
 from seedbed.ports.receipts import Purchase, Receipt

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from seedbed import conditions
-from seedbed.engine.binding import BoundStage
-from seedbed.engine.leftovers import unsettled
-from seedbed.engine.looking import Look, looking
-from seedbed.engine.project import Project, utc_text
-from seedbed.engine.rounds import Derivation, Scope
-from seedbed.engine.selecting import typed_key
+from seedbed.engine.looks.look import Look, looking
+from seedbed.engine.looks.selecting import typed_key
+from seedbed.engine.projects.binding import BoundStage
+from seedbed.engine.projects.project import Project, utc_text
+from seedbed.engine.work.leftovers import unsettled
+from seedbed.engine.work.rounds import Derivation, Scope
 from seedbed.errors import EmptySelection, UsageError, nearest
 from seedbed.ports.receipts import REDACTED, Purchase, Receipt
 from seedbed.ports.state import TillEntry

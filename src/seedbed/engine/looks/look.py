@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from seedbed.engine.binding import BoundStage
 from seedbed.engine.endings import finish_killed_runs
-from seedbed.engine.project import Project
+from seedbed.engine.projects.binding import BoundStage
+from seedbed.engine.projects.project import Project
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.receipts import ReceiptStore
 from seedbed.ports.state import State

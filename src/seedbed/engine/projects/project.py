@@ -19,11 +19,11 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from seedbed.engine.binding import BoundStage, bind
-from seedbed.engine.locks import Locks
-from seedbed.engine.prompts import Places
-from seedbed.engine.secrets import Secrets
-from seedbed.engine.settings import FILE, Settings, read_settings
+from seedbed.engine.projects.binding import BoundStage, bind
+from seedbed.engine.projects.locks import Locks
+from seedbed.engine.projects.prompts import Places
+from seedbed.engine.projects.secrets import Secrets
+from seedbed.engine.projects.settings import FILE, Settings, read_settings
 from seedbed.errors import ConfigError, SourceError, nearest
 from seedbed.events import Event, Listener, Meter
 from seedbed.ports.corpus import Corpus

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from seedbed import conditions
-from seedbed.engine.binding import MEMBERS, BoundStage
-from seedbed.engine.worklist import Worklist
+from seedbed.engine.projects.binding import MEMBERS, BoundStage
+from seedbed.engine.work.worklist import Worklist
 from seedbed.errors import UsageError
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import RoundRow, State

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from seedbed.engine.entries import Entry, entry_of
-from seedbed.engine.looking import Look, looking
-from seedbed.engine.project import Project
+from seedbed.engine.looks.entries import Entry, entry_of
+from seedbed.engine.looks.look import Look, looking
+from seedbed.engine.projects.project import Project
 
 BETWEEN_LOOKS = 0.5
 """Seconds from one look to the next."""

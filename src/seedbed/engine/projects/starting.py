@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
 
-from seedbed.engine.project import RECIPES
-from seedbed.engine.settings import FILE, json_schema
+from seedbed.engine.projects.project import RECIPES
+from seedbed.engine.projects.settings import FILE, json_schema
 from seedbed.errors import ConfigError, SourceError, UsageError, nearest
 from seedbed.ports.corpus.database import open_corpus
 

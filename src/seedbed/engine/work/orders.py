@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from seedbed.engine.binding import BoundStage
+from seedbed.engine.projects.binding import BoundStage
 from seedbed.errors import SeedbedError
 from seedbed.ports.receipts import Ending, Intent, Receipt
 from seedbed.records import NO_USAGE, Finding, Item, Outcome, Request, Usage, call_id

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from seedbed.crashing import point
-from seedbed.engine.binding import BoundStage, label, makes_rows
-from seedbed.engine.orders import Bought, Flow, Marks, Order, Settled, Spent, order_for
+from seedbed.engine.projects.binding import BoundStage, label, makes_rows
+from seedbed.engine.work.orders import Bought, Flow, Marks, Order, Settled, Spent, order_for
 from seedbed.errors import ConfigError, NotReadable, Pause
 from seedbed.events import Event, ItemsSettled, Meter, Notice
 from seedbed.policy.budget import Till, share

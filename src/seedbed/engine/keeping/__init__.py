@@ -1,0 +1,1 @@
+"""What is kept for years: receipts carried, compacted, archived; texts taken out; files mended."""
