@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seedbed import crashing, errors
+    from seedbed import errors
     from seedbed.engine.lifecycle import (
         Spend,
         audit,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from seedbed.stage import Call, Lookup, Pipeline, Row, Selection, Stage, fills, gathers, makes, unique
 
 _HOMES = {
-    "crashing": "seedbed.crashing",
     "errors": "seedbed.errors",
     "cost": "seedbed.engine.looks.books",
     "repair_json": "seedbed.policy.repair",
@@ -84,7 +83,6 @@ __all__ = [
     "Stage",
     "audit",
     "cost",
-    "crashing",
     "errors",
     "export",
     "fills",

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -260,14 +260,35 @@ def fingerprint(inputs: Mapping[str, Any], types: Mapping[str, LogicalType] | No
     BLAKE2b-128 over a version byte and, in the order of the names, name, type tag and normal
     text of each value, each length-prefixed. Undeclared columns count by their own type.
     """
-    types = types or {}
-    parts = [bytes([IDENTITY_VERSION])]
-    for name in sorted(inputs):
-        logical = types.get(name)
-        tag, text = _tagged(inputs[name], logical) if logical else _own(inputs[name])
-        data = text.encode("utf-8", "surrogatepass")
-        parts += (_sized(name), _TAGS[tag], len(data).to_bytes(8, "big"), data)
-    return blake2b(b"".join(parts), digest_size=16).hexdigest()
+    return Fingerprinter(inputs, types or {})(inputs)
+
+
+class Fingerprinter:
+    """:func:`fingerprint` over the same inputs of many rows; what rows share is made once."""
+
+    def __init__(self, names: Iterable[str], types: Mapping[str, LogicalType]) -> None:
+        self._columns = [(name, types.get(name), _sized(name)) for name in sorted(names)]
+
+    def __call__(self, row: Mapping[str, Any]) -> str:
+        """A column that the row does not have counts as NULL."""
+        parts = [_VERSION]
+        for name, logical, sized in self._columns:
+            value = row.get(name)
+            if logical == "text" and type(value) is str and value.isascii():  # most inputs
+                data = value.encode()
+                parts += (sized, _TEXT, len(data).to_bytes(8, "big"), data)
+            elif logical == "int" and type(value) is int and -_PLAIN_INT < value < _PLAIN_INT:
+                data = b"%d" % value
+                parts += (sized, _WHOLE, len(data).to_bytes(8, "big"), data)
+            else:
+                parts += _part(value, logical, sized)
+        return blake2b(b"".join(parts), digest_size=16).hexdigest()
+
+
+def _part(value: Any, logical: LogicalType | None, sized: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    tag, text = _tagged(value, logical) if logical else _own(value)
+    data = text.encode("utf-8", "surrogatepass")
+    return sized, _TAGS[tag], len(data).to_bytes(8, "big"), data
 
 
 @lru_cache(maxsize=4096)
@@ -277,6 +298,8 @@ def _sized(name: str) -> bytes:
 
 
 _TAGS = {tag: len(tag).to_bytes(8, "big") + tag for tag in (b"N", b"D", b"B", b"M", b"J", b"X", b"T")}
+_TEXT, _WHOLE = _TAGS[b"T"], _TAGS[b"D"]
+_VERSION = bytes([IDENTITY_VERSION])
 
 
 def cell(value: Any) -> Any:
@@ -317,6 +340,15 @@ def unpack(text: str) -> Any:
     except ValueError:
         end = -1
     return value if end == len(text) else json.loads(text)  # which says what is wrong with it
+
+
+def unpack_all(texts: Sequence[str]) -> list[Any]:
+    """:func:`unpack` of many texts in one go, which takes a quarter of the time."""
+    text = f"[{','.join(texts)}]"
+    if '$bytes"' in text:
+        return [unpack(each) for each in texts]
+    values: list[Any] = json.loads(text)
+    return values
 
 
 def _packed(value: Any) -> Any:

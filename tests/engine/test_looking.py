@@ -179,7 +179,7 @@ def test_stored_counts_of_an_older_state_are_made_when_it_is_opened(table: Table
     project = table.project(summary())
     seedbed.run(project)
     with closing(sqlite3.connect(project.folder / "state.sqlite")) as db, db:
-        for trigger in ("counted_in", "counted_over", "summed_in", "summed_over"):
+        for trigger in ("summed_in", "summed_over"):
             db.execute(f"drop trigger {trigger}")
         for name in ("counts", "sums", "worked"):
             db.execute(f"drop table {name}")

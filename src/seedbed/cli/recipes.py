@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seedbed.cli import experiments, options
+from seedbed.cli import options
 from seedbed.cli.render import SHOWN, document, out, safe
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ def register(app: typer.Typer) -> None:
         help="Bring records of an older system into a recipe's tables.", no_args_is_help=True, rich_markup_mode=None
     )
     imports.command("facts", cls=_verb())(import_facts)
-    imports.command("experiments", cls=_verb())(experiments.import_experiments)
     app.add_typer(imports, name="import")
 
 

@@ -36,7 +36,6 @@ from seedbed.engine.reports import (
 )
 from seedbed.engine.rereading import reread_stage
 from seedbed.engine.uploading import preview_upload, tables_of, upload_stage
-from seedbed.engine.work.drawing import drawn, require_one_stage
 from seedbed.engine.work.reader import UserCodeError
 from seedbed.engine.work.rounds import AGAIN, Derivation, OpenRound, Scope, worklist_path
 from seedbed.engine.work.working import Shift, export_only, work
@@ -100,7 +99,7 @@ class Running:
 
 
 @contextmanager
-def running(project: Project, command: str, target: str, spend: Spend, scope: Scope = EVERYTHING) -> Iterator[Running]:
+def running(project: Project, command: str, target: str, spend: Spend) -> Iterator[Running]:
     """Open a run, close it with its status and page whatever happens inside."""
     with ExitStack() as stack:
         state = project.state()
@@ -108,7 +107,7 @@ def running(project: Project, command: str, target: str, spend: Spend, scope: Sc
         finish_killed_runs(project, state)
         corpus = project.corpus()
         stack.callback(corpus.close)
-        run = _open_run(project, state, command, target, spend, scope)
+        run = _open_run(project, state, command, target, spend)
         shift = Shift(
             project=project,
             run=run.id,
@@ -132,7 +131,7 @@ def running(project: Project, command: str, target: str, spend: Spend, scope: Sc
         _close_run(project, frame, frame.error)
 
 
-def _open_run(project: Project, state: State, command: str, target: str, spend: Spend, scope: Scope) -> RunRow:
+def _open_run(project: Project, state: State, command: str, target: str, spend: Spend) -> RunRow:
     cap = spend.budget if spend.budget is not None else project.settings.get("budget", "run")
     tiers = {tier: project.settings.get("tiers", tier) for tier in ("default", "mid", "high")}
     run = RunRow(
@@ -141,12 +140,7 @@ def _open_run(project: Project, state: State, command: str, target: str, spend: 
         target=target,
         started=now_ms(),
         status="running",
-        settings={
-            "tiers": tiers,
-            "corpus": project.corpus_place(),
-            "command": project.command,
-            "selection": scope.said(),
-        },
+        settings={"tiers": tiers, "corpus": project.corpus_place(), "command": project.command},
         pid=os.getpid(),
         host=this_host(),
         cap=cap,
@@ -196,16 +190,17 @@ def audit(project: Project, name: str | None = None, scope: Scope = EVERYTHING) 
     """How a stage (or each stage of the pipeline) stands. Sends nothing, writes nothing of the user's."""
     with _looking(project) as (corpus, state):
         stages = [project.stage(name)] if name and name != project.pipeline.name else project.stages()
-        require_one_stage(stages, scope)
         return [audit_stage(project, project.bound(stage, corpus, state), corpus, state, scope) for stage in stages]
 
 
 def plan(project: Project, name: str | None = None, scope: Scope = EVERYTHING) -> list[PlanReport]:
     """Calls, tokens and money of what is missing, as a range."""
     with _looking(project) as (corpus, state):
-        stages = [stage for stage in project.stages(name) if stage.calls_model]
-        require_one_stage(stages, scope)
-        return [plan_stage(project, project.bound(stage, corpus, state), corpus, state, scope) for stage in stages]
+        return [
+            plan_stage(project, project.bound(stage, corpus, state), corpus, state, scope)
+            for stage in project.stages(name)
+            if stage.calls_model
+        ]
 
 
 @contextmanager
@@ -229,18 +224,14 @@ def export(
     stage = project.stage(name)
     if dry_run:
         with _looking(project) as (corpus, state):
-            bound = project.bound(stage, corpus, state)
-            scope, sample = drawn(project, bound, corpus, state, scope)
-            items = [item.key for item in _items(project, bound, corpus, state, scope)]
-            return ExportReport(stage.name, "", len(items), True, tuple(items[:SAMPLE]), True, sample)
-    with running(project, "export", stage.name, FREELY, scope) as frame:
+            items = [item.key for item in _items(project, project.bound(stage, corpus, state), corpus, state, scope)]
+            return ExportReport(stage.name, "", len(items), True, tuple(items[:SAMPLE]), True)
+    with running(project, "export", stage.name, FREELY) as frame:
         bound = project.bound(stage, frame.corpus, frame.state)
-        scope, sample = drawn(project, bound, frame.corpus, frame.state, scope)
         with frame.shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "export"):
             rounds = export_only(frame.shift, bound, scope)
     keys = [key for work in rounds if work.worklist for page in work.worklist.key_pages() for key in page]
-    round_id = rounds[0].id if rounds else ""
-    return ExportReport(stage.name, round_id, len(keys), bool(rounds), tuple(keys[:SAMPLE]), drawn=sample)
+    return ExportReport(stage.name, rounds[0].id if rounds else "", len(keys), bool(rounds), tuple(keys[:SAMPLE]))
 
 
 def generate(
@@ -248,10 +239,8 @@ def generate(
 ) -> GenerateReport:
     """Buy and read what is missing. Ends with a Pause or Stopped when it could not finish; all is saved."""
     stage = project.stage(name)
-    with running(project, "generate", stage.name, spend, scope) as frame:
-        bound = project.bound(stage, frame.corpus, frame.state)
-        scope, _ = drawn(project, bound, frame.corpus, frame.state, scope)
-        return _generate(project, frame, bound, scope)
+    with running(project, "generate", stage.name, spend) as frame:
+        return _generate(project, frame, project.bound(stage, frame.corpus, frame.state), scope)
 
 
 def _generate(project: Project, frame: Running, stage: BoundStage, scope: Scope) -> GenerateReport:
@@ -316,16 +305,13 @@ def preview(project: Project, name: str | None = None, scope: Scope = EVERYTHING
     stage = project.stage(name)
     with _looking(project) as (corpus, state):
         bound = project.bound(stage, corpus, state)
-        scope, sample = drawn(project, bound, corpus, state, scope)
         count = 0
         previews: list[Preview] = []
         for item in _items(project, bound, corpus, state, scope):
             count += 1
             if len(previews) < PREVIEWS:
                 previews.append(_preview(project, bound, item))
-        return GenerateReport(
-            stage.name, {}, 0, 0, 0, NO_USAGE, 0, (), previews=tuple(previews), counted=count, sample=sample
-        )
+        return GenerateReport(stage.name, {}, 0, 0, 0, NO_USAGE, 0, (), previews=tuple(previews), counted=count)
 
 
 def _preview(project: Project, stage: BoundStage, item: Item) -> Preview:
@@ -350,7 +336,7 @@ def _preview(project: Project, stage: BoundStage, item: Item) -> Preview:
 def _items(project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> Iterator[Item]:
     """What a new round would hold, without opening one."""
     left = scope.limit
-    for found in Derivation.of(project, stage, corpus, state, scope).pages():
+    for found in Derivation(corpus, state, stage, scope, project.model_for(stage.stage)).pages():
         for item in found.items:
             if left is not None and left <= 0:
                 return
@@ -370,8 +356,8 @@ def upload(
     stage = project.stage(name)
     if dry_run:
         with _looking(project) as (corpus, state):
-            return preview_upload(project, project.bound(stage, corpus, state), corpus, state, scope)
-    with running(project, "upload", stage.name, spend, scope) as frame:
+            return preview_upload(project.bound(stage, corpus, state), corpus, state, scope)
+    with running(project, "upload", stage.name, spend) as frame:
         bound = project.bound(stage, frame.corpus, frame.state)
         with frame.phase(stage.name, "upload"):
             return _upload(project, frame, bound, scope, spend)
@@ -556,8 +542,7 @@ def run(
     """All phases of a stage, or of the whole pipeline pass after pass until a full pass finds nothing."""
     stages = project.stages(target)
     began = time.monotonic()
-    require_one_stage(stages, scope)
-    with running(project, "run", target or project.pipeline.name, spend, scope) as frame:
+    with running(project, "run", target or project.pipeline.name, spend) as frame:
         _passes(project, frame, stages, scope, spend, with_upload)
         report = _report(frame, began)
     return replace(report, page=_page_of(project, frame.shift.run))
@@ -566,8 +551,6 @@ def run(
 def _passes(
     project: Project, frame: Running, stages: Sequence[Stage], scope: Scope, spend: Spend, with_upload: bool
 ) -> None:
-    if scope.sample is not None:  # once for all passes: rows that are made on the way are not drawn
-        scope, _ = drawn(project, project.bound(stages[0], frame.corpus, frame.state), frame.corpus, frame.state, scope)
     left = scope.limit
     while True:
         worked = 0
@@ -581,7 +564,7 @@ def _passes(
                 return
             worked += generated.settled
             left = None if left is None else max(0, left - generated.settled)
-        if not worked or not with_upload or left == 0 or scope.again:  # what is asked again is asked once a run
+        if not worked or not with_upload or left == 0:
             return
 
 

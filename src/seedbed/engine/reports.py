@@ -67,18 +67,6 @@ class Equation:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A sample: the size that was asked for, the seed, and the keys that were drawn, in key order.
-
-    Some of them may be done already; they are not asked again.
-    """
-
-    size: int
-    seed: int
-    keys: Sequence[str]
-
-
-@dataclass(frozen=True)
 class Preview:
     """One item of a dry run: the request byte for byte (as text) and what would be written."""
 
@@ -89,10 +77,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """How a stage stands. ``eligible`` rows of the source; ``missing`` of them have no outcome.
-
-    ``other_models`` counts accepted answers by the model that served them, where another would be asked today.
-    """
+    """How a stage stands. ``eligible`` rows of the source; ``missing`` of them have no outcome."""
 
     stage: str
     table: str
@@ -116,9 +101,6 @@ class AuditReport:
     recipe: str
     equations: Sequence[Equation]
     extra: Mapping[str, Any] = field(default_factory=dict)
-    other_models: Mapping[str, int] = field(default_factory=dict)
-    other_models_cost: int | None = None
-    sample: Drawn | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +118,6 @@ class PlanReport:
     cost_high: int | None
     price: Mapping[str, Any] | None
     examples: Sequence[str] = ()
-    sample: Drawn | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +128,6 @@ class ExportReport:
     new: bool
     sample: Sequence[str] = ()
     dry_run: bool = False
-    drawn: Drawn | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +151,6 @@ class GenerateReport:
     diverged: Sequence[str] = ()
     previews: Sequence[Preview] = ()
     counted: int = 0
-    sample: Drawn | None = None
     seconds: float = 0.0
     error: SeedbedError | None = None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from seedbed.conditions import is_empty
 from seedbed.crashing import point
@@ -15,13 +15,14 @@ from seedbed.engine.reports import UploadReport
 from seedbed.engine.work.rounds import Scope, output_cells
 from seedbed.errors import SourceError, UsageError
 from seedbed.policy.budget import share
-from seedbed.ports.corpus import CellWrite, Corpus, Inserted, NewRow, Written
-from seedbed.ports.state import MadeRow, Release, State, Uploaded
-from seedbed.records import Item, Outcome, key_text, key_values, row_id
+from seedbed.ports.corpus import CellWrite, Corpus, Inserted, NewRow
+from seedbed.ports.state import MadeRow, Release, State, Uploaded, Waiting
+from seedbed.records import WHOLE, Item, Outcome, OutcomeState, key_text, key_values, row_id
 from seedbed.stage import Fills, Makes, Row
 
-PAGE = 3000
+PAGE = 5000
 EXAMPLES = 5
+LEFT = ("drifted", "vanished", "refused")
 
 
 @dataclass
@@ -32,6 +33,13 @@ class _Tally:
     made: dict[str, int] = field(default_factory=dict)
     left: list[tuple[str, str]] = field(default_factory=list)
     examples: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=list)
+
+    def cells(self, write: CellWrite, fate: str, reason: str = "") -> None:
+        self.fates[fate] = self.fates.get(fate, 0) + 1
+        if fate in LEFT:
+            self.left.append((write.key, reason or fate))
+        elif len(self.examples) < EXAMPLES:
+            self.examples.append((write.key, write.before, write.after))
 
     def report(self, stage: str, release: str, *, out: str = "", dry_run: bool = False) -> UploadReport:
         return UploadReport(stage, release, self.fates, self.made, tuple(self.left), tuple(self.examples), out, dry_run)
@@ -48,59 +56,18 @@ def upload_stage(
     allow_stand_in: bool,
 ) -> UploadReport:
     """Apply what waits (or what is named); the release is closed when all of it has a fate."""
-    pages = waiting_pages(stage, corpus, state, scope)
-    first = next(pages, None)
-    open_ones = [r for r in state.releases() if r.stage == stage.name and r.status == "applying"]
-    if first is None and not open_ones:
-        return _Tally().report(stage.name, "")
-    if first and not allow_stand_in:
-        _refuse_stand_in(first)
-    tables = tables_of(stage)
-    opened = Release(new_id("release"), stage.name, ", ".join(tables), "applying", now_ms(), run)
-    release = state.open_release(opened).id
-    point("after a release opens")
-    # What a killed upload wrote is not written once more: a person may have emptied or deleted it since.
-    done = corpus.standing(release) if release != opened.id and scope.ids is None else set()
-    tally = _Tally()
-    for page in _all(first, pages):
-        if not allow_stand_in:
-            _refuse_stand_in(page)
-        if isinstance(stage.stage.relation, Fills):
-            _write_cells(stage, corpus, state, release, page, tally, done)
-        else:
-            _insert_rows(stage, corpus, state, release, page, tally, done)
-    out = project.write_file() if project.source is not None else ""
-    point("before a release closes")
-    state.close_release(release, "applied", now_ms())
-    point("after a release closes")
-    return tally.report(stage.name, release, out=out)
+    uploading = _Uploading(stage, corpus, state, scope)
+    relation = stage.stage.relation
+    if isinstance(relation, Fills):
+        return _upload(_Cells(uploading, relation), project, run, allow_stand_in=allow_stand_in)
+    return _upload(_Rows(uploading), project, run, allow_stand_in=allow_stand_in)
 
 
-def preview_upload(project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> UploadReport:
+def preview_upload(stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> UploadReport:
     """What :func:`upload_stage` would do; nothing is written."""
-    tally = _Tally()
-    for page in waiting_pages(stage, corpus, state, scope):
-        if isinstance(stage.stage.relation, Fills):
-            relation = stage.stage.relation
-            writes = {o.key: _cells(stage, o) for o in page}
-            for written in corpus.preview(
-                relation.table, stage.key, writes.values(), fingerprint=stage.fingerprint, source=_view(stage)
-            ):
-                write = writes[written.key]
-                _count(tally, written.key, written.fate, written.reason, write.before, write.after)
-        else:
-            rows = [row for outcome in page for row in rows_of(stage, outcome)]
-            for inserted in corpus.preview_insert(rows):
-                tally.made[inserted.fate] = tally.made.get(inserted.fate, 0) + 1
-                if len(tally.examples) < EXAMPLES:
-                    tally.examples.append((inserted.row.id, {}, dict(inserted.row.values)))
-    return tally.report(stage.name, "", dry_run=True)
-
-
-def _all(first: list[Outcome] | None, rest: Iterator[list[Outcome]]) -> Iterator[list[Outcome]]:
-    if first is not None:
-        yield first
-    yield from rest
+    uploading = _Uploading(stage, corpus, state, scope)
+    relation = stage.stage.relation
+    return _preview(_Cells(uploading, relation)) if isinstance(relation, Fills) else _preview(_Rows(uploading))
 
 
 def tables_of(stage: BoundStage) -> list[str]:
@@ -108,154 +75,224 @@ def tables_of(stage: BoundStage) -> list[str]:
     return [relation.table] if isinstance(relation, Fills) else sorted(relation.into)
 
 
-def waiting_pages(stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> Iterator[list[Outcome]]:
-    """Accepted outcomes that have no fate yet. By name also those that were withdrawn or cleared."""
-    if scope.ids is not None:
-        named = state.current(stage.name, list(scope.ids))
-        chosen = [o for o in named.values() if o.state in ("accepted", "withdrawn")]
-        if chosen:
-            yield _as_now(stage, corpus, state, sorted(chosen, key=lambda o: o.key))
-        return
-    if isinstance(stage.stage.relation, Fills):
-        yield from _waiting(stage, state, scope, None)
-        return
-    # Duplicates are decided at a round's end in key order, so that neither arrival nor a kill decides.
-    for row in state.rounds(stage=stage.name):
-        if row.status != "open":
-            yield from _waiting(stage, state, scope, row.id)
+# --------------------------------------------------------------------------------- whatever it writes
 
 
-def _waiting(stage: BoundStage, state: State, scope: Scope, round_id: str | None) -> Iterator[list[Outcome]]:
-    after: str | None = None
-    while page := state.outcomes(stage.name, waiting=True, after=after, limit=PAGE, round_id=round_id):
-        after = page[-1].key
-        chosen = [outcome for outcome in page if scope.part.holds(outcome.key)]
-        if chosen:
-            yield chosen
+@dataclass
+class _Uploading:
+    """What is uploaded, from where to where, and what it came to."""
+
+    stage: BoundStage
+    corpus: Corpus
+    state: State
+    scope: Scope
+    tally: _Tally = field(default_factory=_Tally)
+
+    def named(self, ids: Sequence[str]) -> list[Outcome]:
+        """Those that can be uploaded by name: accepted ones, and withdrawn ones once more."""
+        found = self.state.current(self.stage.name, list(ids)).values()
+        return sorted((o for o in found if o.state in ("accepted", "withdrawn")), key=lambda o: o.key)
 
 
-def _as_now(stage: BoundStage, corpus: Corpus, state: State, outcomes: list[Outcome]) -> list[Outcome]:
-    """Named outcomes: a cell that a person emptied after an upload is written again over the empty cell."""
-    relation = stage.stage.relation
-    if not isinstance(relation, Fills):
-        return outcomes
-    uploaded = state.upload_fate(stage.name, [o.key for o in outcomes])
-    rows = corpus.fetch(relation.table, stage.key, [key_values(o.key) for o in outcomes])
-    now = {key_text([row[name] for name in stage.key]): row for row in rows}
-    return [_over_empty(outcome, now.get(outcome.key), relation, outcome.key in uploaded) for outcome in outcomes]
+class _Answer(Protocol):
+    """What of an outcome counts whatever it writes."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def state(self) -> OutcomeState: ...
 
 
-def _over_empty(outcome: Outcome, row: Mapping[str, Any] | None, relation: Fills, uploaded: bool) -> Outcome:
-    cells = {name: row.get(name) for name in relation.outputs} if row is not None else {}
-    if uploaded and cells and all(is_empty(value) for value in cells.values()):
-        return replace(outcome, before=cells)
-    return outcome
+A = TypeVar("A", bound=_Answer)
+
+
+class _Kind(Protocol[A]):
+    """Cells that are filled, or rows that are made."""
+
+    uploading: _Uploading
+
+    def pages(self) -> Iterator[list[A]]:
+        """Accepted outcomes that no upload has looked at; by name also those that were withdrawn or cleared."""
+        ...
+
+    def apply(self, release: str, page: list[A], done: Set[tuple[str, str]]) -> None:
+        """Write a page and note what became of it. What is ``done`` was written by an upload that was killed."""
+        ...
+
+    def preview(self, page: list[A]) -> None: ...
+
+
+def _upload(kind: _Kind[A], project: Project, run: str, *, allow_stand_in: bool) -> UploadReport:
+    it = kind.uploading
+    stage, state = it.stage, it.state
+    pages = kind.pages()
+    first = next(pages, None)
+    open_ones = [r for r in state.releases() if r.stage == stage.name and r.status == "applying"]
+    if first is None and not open_ones:
+        return it.tally.report(stage.name, "")
+    if first and not allow_stand_in:
+        _refuse_stand_in(it, first)
+    opened = Release(new_id("release"), stage.name, ", ".join(tables_of(stage)), "applying", now_ms(), run)
+    release = state.open_release(opened).id
+    point("after a release opens")
+    # What a killed upload wrote is not written once more: a person may have emptied or deleted it since.
+    done = it.corpus.standing(release) if release != opened.id and it.scope.ids is None else set()
+    for page in chain([first] if first is not None else [], pages):
+        if not allow_stand_in:
+            _refuse_stand_in(it, page)
+        kind.apply(release, page, done)
+        withdrawn = [answer.key for answer in page if answer.state == "withdrawn"]
+        if withdrawn:
+            state.set_state(stage.name, withdrawn, "accepted")
+    out = project.write_file() if project.source is not None else ""
+    point("before a release closes")
+    state.close_release(release, "applied", now_ms())
+    point("after a release closes")
+    return it.tally.report(stage.name, release, out=out)
+
+
+def _preview(kind: _Kind[A]) -> UploadReport:
+    for page in kind.pages():
+        kind.preview(page)
+    return kind.uploading.tally.report(kind.uploading.stage.name, "", dry_run=True)
 
 
 # ------------------------------------------------------------------------------------------ cells
 
 
-def _write_cells(
-    stage: BoundStage,
-    corpus: Corpus,
-    state: State,
-    release: str,
-    page: Sequence[Outcome],
-    tally: _Tally,
-    done: Set[tuple[str, str]],
-) -> None:
-    relation = stage.stage.relation
-    if not isinstance(relation, Fills):
-        raise AssertionError("only a fills stage writes cells")
-    by_key = {outcome.key: outcome for outcome in page}
-    writes = {outcome.key: _cells(stage, outcome) for outcome in page}
-    there = {key for key in writes if (relation.table, key) in done}
-    fates = []
-    written_now = corpus.write(
-        release,
-        relation.table,
-        stage.key,
-        [write for key, write in writes.items() if key not in there],
-        fingerprint=stage.fingerprint,
-        source=_view(stage),
-    )
-    for written in chain((Written(key, "already") for key in sorted(there)), written_now):
-        fate = "applied" if written.fate == "already" else written.fate
-        fates.append(Uploaded(written.key, by_key[written.key].round, fate, written.reason))
-        write = writes[written.key]
-        _count(tally, written.key, written.fate, written.reason, write.before, write.after)
-    point("after cells, before their note")
-    state.uploaded(stage.name, release, fates)
-    withdrawn = [o.key for o in page if o.state == "withdrawn"]
-    if withdrawn:
-        state.set_state(stage.name, withdrawn, "accepted")
+@dataclass
+class _Cells:
+    """Answers that fill cells."""
 
+    uploading: _Uploading
+    relation: Fills
 
-def _count(
-    tally: _Tally, key: str, fate: str, reason: str, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> None:
-    tally.fates[fate] = tally.fates.get(fate, 0) + 1
-    if fate in ("drifted", "vanished", "refused"):
-        tally.left.append((key, reason or fate))
-    elif len(tally.examples) < EXAMPLES:
-        tally.examples.append((key, before, after))
+    def pages(self) -> Iterator[list[Waiting]]:
+        it = self.uploading
+        if it.scope.ids is not None:
+            if named := it.named(it.scope.ids):
+                yield self._as_now(named)
+            return
+        after: str | None = None
+        while page := it.state.waiting(it.stage.name, after=after, limit=PAGE):
+            after = page[-1].key
+            mine = page if it.scope.part == WHOLE else [each for each in page if it.scope.part.holds(each.key)]
+            if mine:
+                yield mine
 
+    def apply(self, release: str, page: list[Waiting], done: Set[tuple[str, str]]) -> None:
+        it, table = self.uploading, self.relation.table
+        fates, rest = [], page
+        if done:
+            there = [answer for answer in page if (table, answer.key) in done]
+            rest = [answer for answer in page if (table, answer.key) not in done]
+            for answer, write in zip(there, self._writes(there), strict=True):
+                fates.append(Uploaded(answer.key, answer.round, "applied"))
+                it.tally.cells(write, "already")
+        writes = self._writes(rest)
+        written = it.corpus.write(
+            release, table, it.stage.key, writes, fingerprint=it.stage.fingerprint, source=self._view()
+        )
+        for answer, write, (key, fate, reason) in zip(rest, writes, written, strict=True):
+            fates.append(Uploaded(key, answer.round, "applied" if fate == "already" else fate, reason))
+            it.tally.cells(write, fate, reason)
+        point("after cells, before their note")
+        it.state.uploaded(it.stage.name, release, fates)
 
-def _cells(stage: BoundStage, outcome: Outcome) -> CellWrite:
-    relation = stage.stage.relation
-    output = output_cells(relation, outcome.output) if isinstance(relation, Fills) else {}
-    after = {name: output.get(name) for name in outcome.before}  # only what might be written at export
-    return CellWrite(outcome.key, outcome.fingerprint, dict(outcome.before), after)
+    def preview(self, page: list[Waiting]) -> None:
+        it, writes = self.uploading, self._writes(page)
+        written = it.corpus.preview(
+            self.relation.table, it.stage.key, writes, fingerprint=it.stage.fingerprint, source=self._view()
+        )
+        for write, (_, fate, reason) in zip(writes, written, strict=True):
+            it.tally.cells(write, fate, reason)
 
+    def _writes(self, answers: Sequence[Waiting]) -> list[CellWrite]:
+        """Only what might be written at export is written."""
+        writes = []
+        for key, _, _, fingerprint, before, output in answers:
+            cells = output if type(output) is dict else output_cells(self.relation, output)
+            writes.append(CellWrite(key, fingerprint, before, {name: cells.get(name) for name in before}))
+        return writes
 
-def _view(stage: BoundStage) -> str | None:
-    relation = stage.stage.relation
-    return stage.source.name if isinstance(relation, Fills) and relation.table != stage.source.name else None
+    def _view(self) -> str | None:
+        source = self.uploading.stage.source.name
+        return source if self.relation.table != source else None
+
+    def _as_now(self, outcomes: Sequence[Outcome]) -> list[Waiting]:
+        """Named outcomes: a cell that a person emptied after an upload is written again over the empty cell."""
+        it, keys = self.uploading, [outcome.key for outcome in outcomes]
+        uploaded = it.state.upload_fate(it.stage.name, keys)
+        rows = it.corpus.fetch(self.relation.table, it.stage.key, [key_values(key) for key in keys])
+        now = {key_text([row[name] for name in it.stage.key]): row for row in rows}
+        return [self._over_empty(outcome, now.get(outcome.key), outcome.key in uploaded) for outcome in outcomes]
+
+    def _over_empty(self, o: Outcome, row: Mapping[str, Any] | None, uploaded: bool) -> Waiting:
+        cells = {name: row.get(name) for name in self.relation.outputs} if row is not None else {}
+        emptied = uploaded and cells and all(is_empty(value) for value in cells.values())
+        before = cells if emptied else o.before
+        return Waiting(o.key, o.round, o.state, o.fingerprint, before, o.output)
 
 
 # ------------------------------------------------------------------------------------------- rows
 
 
-def _insert_rows(
-    stage: BoundStage,
-    corpus: Corpus,
-    state: State,
-    release: str,
-    page: Sequence[Outcome],
-    tally: _Tally,
-    done: Set[tuple[str, str]],
-) -> None:
-    rounds = {outcome.key: outcome.round for outcome in page}
-    rows = [row for outcome in page for row in rows_of(stage, outcome)]
-    there, rest = _made_before(rows, done)
-    made = []
-    for inserted in chain(there, corpus.insert(release, rest)):
-        row = inserted.row
-        fate = "stored" if inserted.fate == "already" else inserted.fate
+@dataclass
+class _Rows:
+    """Answers that make rows."""
+
+    uploading: _Uploading
+
+    def pages(self) -> Iterator[list[Outcome]]:
+        it = self.uploading
+        if it.scope.ids is not None:
+            if named := it.named(it.scope.ids):
+                yield named
+            return
+        # Duplicates are decided at a round's end in key order, so that neither arrival nor a kill decides.
+        for row in it.state.rounds(stage=it.stage.name):
+            if row.status != "open":
+                yield from self._waiting(row.id)
+
+    def _waiting(self, round_id: str) -> Iterator[list[Outcome]]:
+        it, after = self.uploading, None
+        while page := it.state.outcomes(it.stage.name, waiting=True, after=after, limit=PAGE, round_id=round_id):
+            after = page[-1].key
+            mine = [outcome for outcome in page if it.scope.part.holds(outcome.key)]
+            if mine:
+                yield mine
+
+    def apply(self, release: str, page: list[Outcome], done: Set[tuple[str, str]]) -> None:
+        it, stage = self.uploading, self.uploading.stage
+        rounds = {outcome.key: outcome.round for outcome in page}
+        there, rest = _made_before([row for outcome in page for row in rows_of(stage, outcome)], done)
+        made = []
+        for inserted in chain(there, it.corpus.insert(release, rest)):
+            row = inserted.row
+            fate = "stored" if inserted.fate == "already" else inserted.fate
+            self._count(row, fate, inserted.reason)
+            made.append(
+                MadeRow(
+                    stage.name, rounds[row.parent], row.parent, row.ordinal, row.table, row.id, fate, release,
+                    inserted.reason,
+                )
+            )  # fmt: skip
+        it.tally.fates["applied"] = it.tally.fates.get("applied", 0) + len(page)
+        point("after rows, before their note")
+        it.state.uploaded(stage.name, release, [Uploaded(o.key, o.round, "applied") for o in page], made)
+
+    def preview(self, page: list[Outcome]) -> None:
+        rows = [row for outcome in page for row in rows_of(self.uploading.stage, outcome)]
+        for inserted in self.uploading.corpus.preview_insert(rows):
+            self._count(inserted.row, inserted.fate, inserted.reason)
+
+    def _count(self, row: NewRow, fate: str, reason: str) -> None:
+        tally = self.uploading.tally
         tally.made[fate] = tally.made.get(fate, 0) + 1
         if fate == "rejected":
-            tally.left.append((row.parent, f"{row.table}: {inserted.reason}"))
+            tally.left.append((row.parent, f"{row.table}: {reason}"))
         elif fate == "stored" and len(tally.examples) < EXAMPLES:
             tally.examples.append((row.id, {}, dict(row.values)))
-        made.append(
-            MadeRow(
-                stage.name,
-                rounds[row.parent],
-                row.parent,
-                row.ordinal,
-                row.table,
-                row.id,
-                fate,
-                release,
-                inserted.reason,
-            )
-        )
-    tally.fates["applied"] = tally.fates.get("applied", 0) + len(page)
-    point("after rows, before their note")
-    state.uploaded(stage.name, release, [Uploaded(o.key, o.round, "applied") for o in page], made)
-    withdrawn = [o.key for o in page if o.state == "withdrawn"]
-    if withdrawn:
-        state.set_state(stage.name, withdrawn, "accepted")
 
 
 def _made_before(rows: Sequence[NewRow], done: Set[tuple[str, str]]) -> tuple[list[Inserted], list[NewRow]]:
@@ -316,15 +353,12 @@ def _costs(columns: Mapping[str, str], rows: Sequence[Row], cost: int | None) ->
 # --------------------------------------------------------------------------------------- stand-in
 
 
-def is_stand_in(outcome: Outcome) -> bool:
-    return outcome.model.startswith("offline/") or outcome.served == "standin"
-
-
-def _refuse_stand_in(outcomes: Sequence[Outcome]) -> None:
-    found = next((outcome for outcome in outcomes if is_stand_in(outcome)), None)
-    if found is not None:
+def _refuse_stand_in(it: _Uploading, answers: Sequence[_Answer]) -> None:
+    if not it.state.has_stand_ins(it.stage.name):
+        return
+    if found := it.state.stand_ins(it.stage.name, [answer.key for answer in answers]):
         raise UsageError(
             "These answers come from the stand-in, which makes them up; they are not written into your records.",
-            why=f"for example {found.key}",
+            why=f"for example {min(found)}",
             hint="Set a real model (they count as missing then), or write them all the same with --allow-stand-in.",
         )

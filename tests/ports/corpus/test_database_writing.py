@@ -54,6 +54,24 @@ def test_fates_come_in_the_order_of_the_writes(make_corpus: MakeCorpus) -> None:
     assert fates(done) == ["vanished"] * 10 + ["applied"] * 50
 
 
+@pytest.mark.parametrize(
+    ("odd", "fate"),
+    [
+        ("update q set summary = 'mine' where id = 'q7'", "drifted"),
+        ("update q set summary = 'about 7' where id = 'q7'", "already"),
+        ("update q set title = 'another' where id = 'q7'", "drifted"),
+        ("delete from q where id = 'q7'", "vanished"),
+    ],
+)
+def test_one_row_that_was_changed_makes_no_difference_to_the_others(
+    make_corpus: MakeCorpus, odd: str, fate: str
+) -> None:
+    corpus = filled(make_corpus, 20)
+    change(corpus, odd)
+    assert fates(put(corpus, *writes(20))) == ["applied"] * 7 + [fate] + ["applied"] * 12
+    assert corpus.backed_up("r1") == (19, 0)
+
+
 def test_a_second_write_finds_it_done(make_corpus: MakeCorpus) -> None:
     corpus = filled(make_corpus)
     put(corpus, *writes(3))

@@ -194,6 +194,29 @@ def test_the_state_of_current_outcomes_can_be_set_and_the_changed_are_counted(st
     assert (changed, state.tally(STAGE).states) == (1, {"set aside": 1, "accepted": 1})
 
 
+def test_what_waits_comes_with_its_cells_a_page_at_a_time(state: State) -> None:
+    state.open_round(round_row("r1"))
+    state.open_round(round_row("r2"))
+    cells: dict[str, Any] = {"picture": b"\x00\xff", "summary": None}
+    state.settle([outcome(n, before=cells, output={"summary": n, "large": 10**30}) for n in (1, 2, 3)])
+    state.settle([outcome(4, "rejected"), outcome(2, round_id="r2"), outcome(5), outcome(6, stage="other")])
+    state.uploaded(STAGE, "release-1", [Uploaded("[005]", "r1", "applied")])
+    first = state.waiting(STAGE, limit=2)
+    assert [(one.key, one.round) for one in first] == [("[001]", "r1"), ("[002]", "r2")]
+    assert (first[0].before, first[0].output) == (cells, {"summary": 1, "large": 10**30})
+    assert (first[1].before, first[1].output) == ({}, None)
+    assert [one.key for one in state.waiting(STAGE, after="[002]")] == ["[003]"]
+
+
+def test_what_an_upload_did_with_an_outcome_that_is_no_longer_current_is_noted_but_not_counted(state: State) -> None:
+    state.open_round(round_row("r1"))
+    state.open_round(round_row("r2"))
+    state.settle([outcome(1), outcome(2), outcome(1, "failed", round_id="r2")])
+    state.uploaded(STAGE, "release-1", [Uploaded(f"[00{n}]", "r1", "applied") for n in (1, 2)])
+    assert state.standing()[STAGE].uploaded == state.tally(STAGE).uploaded == {"applied": 1}
+    assert [fate.fate for _, fate, _ in state.history(STAGE, "[001]")] == ["applied", ""]
+
+
 def test_the_history_of_an_item_is_told_oldest_first(state: State) -> None:
     state.open_round(round_row("r1"))
     state.open_round(round_row("r2"))

@@ -27,6 +27,7 @@ from seedbed.engine.work.rounds import worklist_path
 from seedbed.errors import EmptySelection, Locked, SeedbedError, UsageError
 from seedbed.ports.receipts import REDACTED, Intent, Purchase
 from seedbed.ports.receipts.redact import Rule, hash_of, redact
+from seedbed.ports.state.counts import count_anew
 from seedbed.records import Item, Message, key_text, pack, unpack
 from seedbed.stage import Gathers
 
@@ -315,6 +316,7 @@ def _in_table(
             " and (state = 'withdrawn' or state = 'accepted' and fate = '')",
             values,
         )
+        count_anew(db)
     sets = ", ".join(f"{name} = cleaned({name})" for name in columns)
     db.execute(f"update {table} set {sets} where {where} and ({held})", values)  # noqa: S608
     return count

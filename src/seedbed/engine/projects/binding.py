@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from seedbed.engine.projects.prompts import WHOLE_ROW, Places, Prompt, cached_prompt, find, load_prompt, names_in
 from seedbed.errors import ConfigError, SourceError, nearest
 from seedbed.policy.replies import ShapeReader, group_schema, shape_schema
 from seedbed.ports.corpus import Corpus, Table
-from seedbed.records import Item, LogicalType, Message, Request, canonical_json, digest, fingerprint
+from seedbed.records import Fingerprinter, Item, LogicalType, Message, Request, canonical_json, digest
 from seedbed.stage import Fills, Gathers, Makes, Shape, Stage
 
 MEMBERS = "members"
@@ -45,12 +46,13 @@ class BoundStage:
     def grouped(self) -> bool:
         return self.stage.prompt is not None and self.stage.per_call > 1
 
-    def fingerprint(self, row: Mapping[str, Any]) -> str:
-        """Over the inputs alone. For gathered items the members' inputs count, in key order."""
+    @cached_property
+    def fingerprint(self) -> Callable[[Mapping[str, Any]], str]:
+        """Of a row, over the inputs alone. For gathered items the members' inputs count, in key order."""
+        of_row = Fingerprinter(self.inputs, self.types)
         if isinstance(self.stage.relation, Gathers):
-            members = [{name: member.get(name) for name in self.inputs} for member in row[MEMBERS]]
-            return digest("gathers", *(fingerprint(member, self.types) for member in members))
-        return fingerprint({name: row.get(name) for name in self.inputs}, self.types)
+            return lambda row: digest("gathers", *map(of_row, row[MEMBERS]))
+        return of_row
 
     def shown(self, item: Item) -> dict[str, Any]:
         if isinstance(self.stage.relation, Gathers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from seedbed.conditions import Condition
 from seedbed.records import LogicalType
@@ -24,8 +24,7 @@ class Table:
     view: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CellWrite:
+class CellWrite(NamedTuple):
     """Cells to write into one row: only where ``before`` still stands and the inputs still match."""
 
     key: str
@@ -34,8 +33,7 @@ class CellWrite:
     after: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     key: str
     fate: WriteFate
     reason: str = ""

@@ -28,6 +28,7 @@ BACKUPS = sa.Table(
     sa.Column("after", sa.Text, nullable=False),
     sa.Column("at", sa.Integer, nullable=False),
     sa.Column("undone_at", sa.Integer),
+    sqlite_with_rowid=False,
 )
 _C = BACKUPS.c
 _WRITTEN = [column.name for column in BACKUPS.columns if column.name != "undone_at"]
@@ -64,6 +65,7 @@ class Backups:
         self._catalogue = catalogue
         self._clock = clock
         self._insert = session.compiled(sa.insert(BACKUPS), _WRITTEN)
+        self._create = session.compiled(CreateTable(BACKUPS, if_not_exists=True))
 
     @property
     def exists(self) -> bool:
@@ -73,7 +75,7 @@ class Backups:
         """Append entries; call it in the transaction that does what they tell."""
         if not entries:
             return
-        self._session.run(self._session.compiled(CreateTable(BACKUPS, if_not_exists=True)))
+        self._session.run(self._create)
         last = self._session.scalar(sa.select(sa.func.max(_C.number)).where(_C.release == release)) or 0
         now = self._now()
         rows = [

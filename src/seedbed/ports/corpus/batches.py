@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -34,17 +35,25 @@ class Pace:
 
 def cut(items: Iterable[T], pace: Pace, key: Callable[[T], Hashable]) -> Iterator[list[T]]:
     """Batches of the present size. No batch holds a key twice: the second must see what the first did."""
+    rest = iter(items)
+    while batch := list(islice(rest, pace.size)):
+        if len(set(map(key, batch))) == len(batch):
+            yield batch
+        else:
+            yield from _apart(batch, key)
+
+
+def _apart(items: Sequence[T], key: Callable[[T], Hashable]) -> Iterator[list[T]]:
     batch: list[T] = []
     keys: set[Hashable] = set()
     for item in items:
         name = key(item)
-        if len(batch) >= pace.size or name in keys:
+        if name in keys:
             yield batch
             batch, keys = [], set()
         batch.append(item)
         keys.add(name)
-    if batch:
-        yield batch
+    yield batch
 
 
 def settle(

@@ -18,9 +18,13 @@ from seedbed.records import LogicalType, cell, same_cell
 _TAG = "$seedbed"
 
 
+AS_IT_IS: Mapping[Affinity, type] = {"text": str, "integer": int, "numeric": int}
+"""Values of this type are held as they are by a column of this affinity."""
+
+
 def stored(value: Any, affinity: Affinity) -> Any:
     """A value as the column will hold it, so that what was written can be compared with what is there."""
-    if value is None or (type(value) is str and affinity == "text"):
+    if value is None or type(value) is AS_IT_IS.get(affinity):
         return value
     return converted(_plain(cell(value)), affinity)
 

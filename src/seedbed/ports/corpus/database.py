@@ -80,6 +80,7 @@ class Database:
         self._catalogue = Catalogue(session)
         self._backups = Backups(session, self._catalogue)
         self._natural = NaturalKeys(session)
+        self._writing: Writer | None = None
 
     def tables(self) -> list[str]:
         return self._catalogue.names()
@@ -199,4 +200,7 @@ class Database:
     def _writer(self, table: str, key: Sequence[str], fingerprint: Fingerprint, source: str | None) -> Writer:
         relation = self._catalogue.relation(table).writable()
         view = self._catalogue.relation(source) if source is not None and source != table else None
-        return Writer(self._session, Target(relation, tuple(key), fingerprint, view))
+        target = Target(relation, tuple(key), fingerprint, view)
+        if self._writing is None or self._writing.target != target:
+            self._writing = Writer(self._session, target)
+        return self._writing

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from seedbed.records import NO_USAGE, Outcome, OutcomeState, Usage
 
@@ -100,8 +100,18 @@ class MadeRow:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Uploaded:
+class Waiting(NamedTuple):
+    """An accepted outcome that no upload has looked at yet: no more of it than its cells need."""
+
+    key: str
+    round: str
+    state: OutcomeState
+    fingerprint: str
+    before: Mapping[str, Any]
+    output: Any
+
+
+class Uploaded(NamedTuple):
     """What upload did with an outcome: applied, drifted, vanished, refused, cleared."""
 
     key: str
@@ -125,14 +135,13 @@ class RoundSums:
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of the current outcomes of a stage; ``models`` of accepted ones, by (asked, served)."""
+    """Counts of the current outcomes of a stage."""
 
     states: Mapping[str, int] = field(default_factory=dict)
     stale: int = 0
     made: int = 0
     cost: int | None = 0
     uploaded: Mapping[str, int] = field(default_factory=dict)
-    models: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def settled(self) -> int:
@@ -203,6 +212,10 @@ class State(Protocol):
         round_id: str | None = None,
     ) -> list[Outcome]:
         """Current outcomes in key order, a page at a time. ``waiting``: accepted and not yet uploaded."""
+        ...
+
+    def waiting(self, stage: str, *, after: str | None = None, limit: int = 1000) -> list[Waiting]:
+        """Current outcomes that are accepted and not yet uploaded, in key order, a page at a time."""
         ...
 
     def prints(self, stage: str, *, after: str | None = None, limit: int = 5000) -> list[tuple[str, str, str]]:

@@ -130,6 +130,14 @@ create index outcomes_made_up on outcomes (stage) where model like 'offline/%' o
 """What a run would otherwise look for among all outcomes; and how far a round is settled without a gap."""
 
 
+_V4 = """
+drop trigger counted_in
+--
+drop trigger counted_over
+"""
+"""The counts are kept for many outcomes at once (``counts.py``): a trigger costs more than the row it counts."""
+
+
 def _v1(connection: sqlite3.Connection) -> None:
     for statement in _V1.split(";\n"):
         if statement.strip():
@@ -146,7 +154,12 @@ def _v3(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3)
+def _v4(connection: sqlite3.Connection) -> None:
+    for statement in _V4.split("--\n"):
+        connection.execute(statement)
+
+
+STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4)
 
 
 def migrate(

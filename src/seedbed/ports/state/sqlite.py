@@ -25,9 +25,11 @@ from seedbed.ports.state import (
     Tally,
     TillEntry,
     Uploaded,
+    Waiting,
 )
+from seedbed.ports.state.counts import CURRENT, OF_KEYS, Counts, change, keeping_counts, keys_json
 from seedbed.ports.state.migrations import migrate
-from seedbed.records import Finding, Outcome, OutcomeState, Usage, pack, unpack
+from seedbed.records import Finding, Outcome, OutcomeState, Usage, pack, unpack, unpack_all
 
 CHUNK = 500
 """Keys in one look-up by equality."""
@@ -40,7 +42,6 @@ _OUTCOME = (
 )
 _LIGHT = _OUTCOME.replace("output, before, row,", "null, null, null,")
 """The same columns without the bodies."""
-_CURRENT = "o.number = (select max(x.number) from outcomes x where x.stage = o.stage and x.item = o.item)"
 _GROUPS = {"stage": "stage", "model": "model", "served": "served", "run": "run", "day": "date(at / 1000, 'unixepoch')"}
 
 
@@ -218,7 +219,7 @@ class SqliteState:
         for chunk in _chunks(keys):
             rows = self._db.execute(
                 f"select o.item from outcomes o where o.stage = ? and o.item in ({_marks(chunk)})"  # noqa: S608
-                f" and (o.model like 'offline/%' or o.served = 'standin') and {_CURRENT}",
+                f" and (o.model like 'offline/%' or o.served = 'standin') and {CURRENT}",
                 [stage, *chunk],
             )
             found.update(row[0] for row in rows)
@@ -252,6 +253,7 @@ class SqliteState:
             numbers: dict[str, int] = {}
             rows = []
             worked: set[tuple[str, str]] = set()
+            items: dict[str, list[str]] = {}
             for outcome in outcomes:
                 number = numbers.get(outcome.round)
                 if number is None:
@@ -259,10 +261,12 @@ class SqliteState:
                     number = numbers[outcome.round] = row[0] if row else 0
                 rows.append(_outcome_row(outcome, number))
                 worked.add((outcome.run, outcome.round))
-            db.executemany(
-                f"insert into outcomes ({_OUTCOME}, reason) values ({', '.join('?' * 24)}) on conflict do nothing",  # noqa: S608
-                rows,
-            )
+                items.setdefault(outcome.stage, []).append(outcome.key)
+            with keeping_counts(db, items):
+                db.executemany(
+                    f"insert into outcomes ({_OUTCOME}, reason) values ({', '.join('?' * 24)}) on conflict do nothing",  # noqa: S608
+                    rows,
+                )
             db.executemany("insert into worked values (?, ?) on conflict do nothing", sorted(worked))
             db.executemany(
                 "insert into till (intent, kind, nano, stage, run, model, served, at, input, cached, answered,"
@@ -298,7 +302,7 @@ class SqliteState:
         limit: int = 1000,
         round_id: str | None = None,
     ) -> list[Outcome]:
-        where = ["o.stage = ?", _CURRENT]
+        where = ["o.stage = ?", CURRENT]
         values: list[Any] = [stage]
         if after is not None:
             where.append("o.item > ?")
@@ -320,50 +324,64 @@ class SqliteState:
     def prints(self, stage: str, *, after: str | None = None, limit: int = 5000) -> list[tuple[str, str, str]]:
         return self._db.execute(
             "select o.item, o.fingerprint, o.fate from outcomes o where o.stage = ? and o.item > ?"  # noqa: S608
-            f" and {_CURRENT} order by o.item limit ?",
+            f" and {CURRENT} order by o.item limit ?",
             (stage, after or "", limit),
         ).fetchall()
 
+    def waiting(self, stage: str, *, after: str | None = None, limit: int = 1000) -> list[Waiting]:
+        rows = self._db.execute(
+            "select o.item, o.round, o.state, o.fingerprint, o.before, o.output from outcomes o"  # noqa: S608
+            f" where o.stage = ? and o.item > ? and o.state = 'accepted' and o.fate = '' and {CURRENT}"
+            " order by o.item limit ?",
+            (stage, after or "", limit),
+        ).fetchall()
+        if not rows:
+            return []
+        keys, rounds, states, prints, before, output = zip(*rows, strict=True)
+        befores, outputs = (
+            unpack_all([text or "{}" for text in before]),
+            unpack_all([text or "null" for text in output]),
+        )
+        return list(map(Waiting._make, zip(keys, rounds, states, prints, befores, outputs, strict=True)))
+
     def reread(self, outcomes: Iterable[Outcome]) -> None:
-        with self._writing() as db:
+        read = list(outcomes)
+        items: dict[str, list[str]] = {}
+        for outcome in read:
+            items.setdefault(outcome.stage, []).append(outcome.key)
+        with self._writing() as db, keeping_counts(db, items):
             db.executemany(
                 "update outcomes set state = ?, output = ?, before = ?, findings = ?, reason = ?, made = ?, fate = '',"
                 " fate_reason = '' where stage = ? and item = ? and round = ?",
-                [_reread_row(outcome) for outcome in outcomes],
+                [_reread_row(outcome) for outcome in read],
             )
 
     def set_state(self, stage: str, keys: Sequence[str], state: OutcomeState) -> int:
-        changed = 0
-        with self._writing() as db:
-            for chunk in _chunks(keys):
-                changed += db.execute(
-                    f"update outcomes as o set state = ? where o.stage = ? and o.item in ({_marks(chunk)})"  # noqa: S608
-                    f" and {_CURRENT}",
-                    [state, stage, *chunk],
-                ).rowcount
-        return changed
+        with self._writing() as db, keeping_counts(db, {stage: keys}):
+            return db.execute(
+                f"update outcomes as o set state = ? where o.stage = ? and {OF_KEYS} and {CURRENT}",  # noqa: S608
+                (state, stage, keys_json(keys)),
+            ).rowcount
 
     def tally(self, stage: str, recipe: str | None = None) -> Tally:
         rows = self._db.execute(
-            "select o.state, o.recipe, o.fate, count(*), sum(o.made), sum(o.cost), count(o.cost), o.model, o.served"  # noqa: S608
-            f" from outcomes o where o.stage = ? and {_CURRENT} group by 1, 2, 3, o.model, o.served",
+            "select o.state, o.recipe, o.fate, count(*), sum(o.made), sum(o.cost), count(o.cost) from outcomes o"  # noqa: S608
+            f" where o.stage = ? and {CURRENT} group by 1, 2, 3",
             (stage,),
         )
         states: dict[str, int] = {}
         fates: dict[str, int] = {}
         stale = made = 0
         cost: int | None = 0
-        models: dict[tuple[str, str], int] = {}
-        for state, of, fate, count, rows_made, nano, priced, model, served in rows:
+        for state, of, fate, count, rows_made, nano, priced in rows:
             states[state] = states.get(state, 0) + count
             if state == "accepted":
                 fates[fate or "waiting"] = fates.get(fate or "waiting", 0) + count
                 made += rows_made
-                models[model, served] = models.get((model, served), 0) + count
             if recipe is not None and of != recipe:
                 stale += count
             cost = None if cost is None or priced < count else cost + (nano or 0)
-        return Tally(states, stale, made, cost, fates, models)
+        return Tally(states, stale, made, cost, fates)
 
     def standing(self) -> dict[str, Tally]:
         found: dict[str, Tally] = {}
@@ -432,7 +450,7 @@ class SqliteState:
         where, values = ("and o.stage = ?", [stage]) if stage else ("", [])
         rows = self._db.execute(
             "select o.stage, o.state, o.reason, count(*), min(o.item) from outcomes o"  # noqa: S608
-            f" where o.state != 'accepted' {where} and {_CURRENT} group by 1, 2, 3 order by 4 desc, 1, 2, 3",
+            f" where o.state != 'accepted' {where} and {CURRENT} group by 1, 2, 3 order by 4 desc, 1, 2, 3",
             values,
         )
         return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
@@ -478,11 +496,12 @@ class SqliteState:
         return found
 
     def uploaded(self, stage: str, release: str, fates: Iterable[Uploaded], made: Iterable[MadeRow] = ()) -> None:
+        told: dict[tuple[str, str, str], list[str]] = {}
+        for key, round_id, fate, reason in fates:
+            told.setdefault((round_id, fate, reason), []).append(key)
         with self._writing() as db:
-            db.executemany(
-                "update outcomes set fate = ?, fate_reason = ?, release = ? where stage = ? and item = ? and round = ?",
-                [(f.fate, f.reason, release, stage, f.key, f.round) for f in fates],
-            )
+            for (round_id, fate, reason), keys in told.items():
+                self._uploaded(db, stage, round_id, keys, (fate, reason, release))
             db.executemany(
                 "insert into made (round, parent, ordinal, stage, table_name, id, fate, release, reason)"
                 " values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (round, parent, ordinal) do update set"
@@ -491,12 +510,37 @@ class SqliteState:
                 [(m.round, m.parent, m.ordinal, m.stage, m.table, m.id, m.fate, m.release, m.reason) for m in made],
             )
 
+    def _uploaded(
+        self, db: sqlite3.Connection, stage: str, round_id: str, keys: Sequence[str], told: tuple[str, str, str]
+    ) -> None:
+        """Nearly always all of them are current and waited, which one statement finds out while it writes."""
+        fate = told[0]
+        mine, values = f"o.stage = ? and {OF_KEYS} and o.round = ?", (stage, keys_json(keys), round_id)
+        write = f"update outcomes as o set fate = ?, fate_reason = ?, release = ? where {mine}"  # noqa: S608
+        db.execute("savepoint told")
+        waited = f"o.state = 'accepted' and o.fate = '' and {CURRENT}"
+        if db.execute(f"{write} and {waited}", (*told, *values)).rowcount == len(keys):
+            before, now = {(stage, "accepted", ""): len(keys)}, {(stage, "accepted", fate): len(keys)}
+        else:
+            db.execute("rollback to told")
+            rows = db.execute(
+                f"select o.state, o.fate, count(*) from outcomes o where {mine} and {CURRENT} group by 1, 2",  # noqa: S608
+                values,
+            ).fetchall()
+            before = {(stage, state, earlier): count for state, earlier, count in rows}
+            now = {}
+            for state, _, count in rows:
+                now[stage, state, fate] = now.get((stage, state, fate), 0) + count
+            db.execute(write, (*told, *values))
+        db.execute("release told")
+        change(db, Counts(now), Counts(before))
+
     def upload_fate(self, stage: str, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
         found: dict[str, tuple[str, str]] = {}
         for chunk in _chunks(keys):
             rows = self._db.execute(
                 f"select o.item, o.fate, o.release from outcomes o where o.stage = ? and o.item in ({_marks(chunk)})"  # noqa: S608
-                f" and o.fate != '' and {_CURRENT}",
+                f" and o.fate != '' and {CURRENT}",
                 [stage, *chunk],
             )
             found.update((row[0], (row[1], row[2])) for row in rows)
