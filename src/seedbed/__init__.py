@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seedbed import errors
+    from seedbed.engine.keeping.adopting import adopt
     from seedbed.engine.lifecycle import (
         Spend,
         audit,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": "seedbed.errors",
+    "adopt": "seedbed.engine.keeping.adopting",
     "cost": "seedbed.engine.looks.books",
     "repair_json": "seedbed.policy.repair",
     **dict.fromkeys(
@@ -81,6 +83,7 @@ __all__ = [
     "Selection",
     "Spend",
     "Stage",
+    "adopt",
     "audit",
     "cost",
     "errors",

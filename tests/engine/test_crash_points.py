@@ -75,6 +75,12 @@ WAYS: dict[str, Way] = {
     "after the log page": RUN,
 }
 
+ELSEWHERE: dict[str, str] = {
+    "after adopted receipts": "tests/engine/test_adopting.py",
+    "between adopted receipts and outcomes": "tests/engine/test_adopting.py",
+}
+"""Points of commands with another story than run and rollback, and the file that kills a process there."""
+
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
@@ -215,12 +221,13 @@ def points_in_the_code() -> list[str]:
 
 
 def test_each_point_has_one_place_in_the_code_and_a_way_to_reach_it() -> None:
-    assert sorted(points_in_the_code()) == sorted(WAYS)
+    assert sorted(points_in_the_code()) == sorted([*WAYS, *ELSEWHERE])
+    assert [name for name, file in ELSEWHERE.items() if f'"{name}"' not in (ROOT / file).read_text("utf-8")] == []
 
 
 def test_the_page_lists_the_points_of_the_code() -> None:
     page = (ROOT / "docs" / "crash-points.md").read_text("utf-8")
-    assert re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE) == list(WAYS)
+    assert re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE) == [*WAYS, *ELSEWHERE]
 
 
 def test_the_environment_names_the_point_and_the_time() -> None:

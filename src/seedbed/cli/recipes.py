@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seedbed.cli import options
+from seedbed.cli.adopting import import_outcomes
 from seedbed.cli.render import SHOWN, document, out, safe
 
 if TYPE_CHECKING:
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
     imports = typer.Typer(
-        help="Bring records of an older system into a recipe's tables.", no_args_is_help=True, rich_markup_mode=None
+        help="Bring in records of an older system, or answers that were paid for elsewhere.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
     )
     imports.command("facts", cls=_verb())(import_facts)
+    imports.command("outcomes", cls=_verb())(import_outcomes)
     app.add_typer(imports, name="import")
 
 

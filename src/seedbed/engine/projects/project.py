@@ -264,10 +264,10 @@ class Project:
 
     @cached_property
     def completers(self) -> dict[str, Completer]:
-        """Adapters of the providers that the tiers and stages name."""
+        """Adapters of the providers that the tiers and stages name; what was adopted can always be read."""
         names = {self.model_of_tier(tier).partition("/")[0] for tier in ("default", "mid", "high")}
         names |= {stage.model.partition("/")[0] for stage in self.pipeline.stages if stage.model}
-        return {name: completer(name, self._options(name)) for name in sorted(names | {"offline"})}
+        return {name: completer(name, self._options(name)) for name in sorted(names | {"offline", "adopted"})}
 
     def _options(self, name: str) -> dict[str, Any]:
         options = self.settings.table("providers").get(name, {})

@@ -20,6 +20,8 @@ from seedbed.records import NO_USAGE, Finding, Item, Outcome, Request, Usage, ca
 
 ANSWER = "answer"
 """The name of the one call of a stage with a prompt."""
+ADOPTED = "adopted"
+"""Name and lane of a call whose answer was bought elsewhere: it is read like any other and never asked again."""
 
 
 @dataclass(frozen=True, slots=True)

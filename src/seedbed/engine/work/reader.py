@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from seedbed.crashing import point
 from seedbed.engine.projects.binding import BoundStage, label, makes_rows
-from seedbed.engine.work.orders import Bought, Flow, Marks, Order, Settled, Spent, order_for
+from seedbed.engine.work.orders import ADOPTED, Bought, Flow, Marks, Order, Settled, Spent, order_for
 from seedbed.errors import ConfigError, NotReadable, Pause
 from seedbed.events import Event, ItemsSettled, Meter, Notice
 from seedbed.policy.budget import Till, share
@@ -327,12 +327,13 @@ class Reader:
             return NO_USAGE, 0, "", None
         reply, broken = read_reply(self.desk.completers, paid, receipt)
         usage, served = (reply.usage, reply.model) if reply else (None, "")
-        cost = paid.reserved if usage is None else self.desk.prices.cost(paid.model, usage)
+        adopted = paid.lane == ADOPTED
+        cost = paid.reserved if usage is None or adopted else self.desk.prices.cost(paid.model, usage)
         if cost is None:
             self.desk.meter.price_unknown = True
         self.desk.till.settle(paid.id, cost)
         saved = self._saved(paid.model, usage) if usage else 0
-        page.entries.append(self._entry(paid, "settle", cost, usage or NO_USAGE, served, saved))
+        page.entries.append(self._entry(paid, "adopt" if adopted else "settle", cost, usage or NO_USAGE, served, saved))
         if order.waiter is not None or order.stage.prompt is None:
             return usage or NO_USAGE, cost, served, None
         if reply is None:
@@ -354,7 +355,8 @@ class Reader:
 
     def _item(self, order: Order, item: Item, reading: Reading, paid: Spent, page: _Page, *, no_answer: bool) -> None:
         alone = len(order.items) == 1
-        last = order.attempt >= order.stage.stage.attempts or any(f.code == REDACTED for f in reading.findings)
+        last = order.attempt >= order.stage.stage.attempts or order.name == ADOPTED
+        last = last or any(f.code == REDACTED for f in reading.findings)
         if reading.accepted:
             state: OutcomeState = "accepted"
         elif no_answer and alone:

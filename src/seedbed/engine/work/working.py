@@ -442,11 +442,13 @@ class _Buying(_Job):
     def _settle_first(self, reader: Reader) -> Leftovers:
         state = self.shift.state
         mine = {row.id for row in self._my_rounds(state)}
-        known = {row.id for row in state.rounds(stage=self.stage.name)}
+        rounds = {row.id: row.status for row in state.rounds(stage=self.stage.name)}
+        known = rounds.keys()
         purchases = [
             p
             for p in unsettled(self.shift.receipts, state, self.stage.name)
-            if p.writer != self.shift.writer.name and (p.intent.round in mine or p.intent.round not in known)
+            if p.writer != self.shift.writer.name
+            and (p.intent.round in mine or rounds.get(p.intent.round, "superseded") == "superseded")
         ]
         for round_id in sorted({p.intent.round for p in purchases} - known):
             row = RoundRow(

@@ -30,6 +30,7 @@ PROVIDERS: Mapping[str, Provider] = {
         "seedbed.ports.models.openai:OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"
     ),
     "offline": Provider("seedbed.ports.models.offline:Offline"),
+    "adopted": Provider("seedbed.ports.models.adopted:Adopted"),
 }
 
 

@@ -15,7 +15,8 @@ from seedbed.records import NO_USAGE, Outcome, OutcomeState, Usage
 RunStatus = Literal["running", "completed", "partial", "failed"]
 RoundStatus = Literal["open", "closed", "superseded"]
 ReleaseStatus = Literal["applying", "applied", "partly rolled back", "rolled back"]
-TillKind = Literal["settle", "doubt"]
+TillKind = Literal["settle", "doubt", "adopt"]
+"""``adopt``: an answer that was paid for elsewhere; its tokens are known, its price here is 0."""
 
 
 @dataclass(frozen=True, slots=True)
