@@ -307,3 +307,28 @@ def test_keys_may_come_from_a_pipe(
     words = ["fill", "q.csv", SUMMARY, "--key", "id", "--base-url", sim.url, "--yes", "--ids", "-"]
     assert seedbed(*words).code == 0
     assert {entry["item"] for entry in sim.ledger()} == {"Q2Z", "Q4Z"}
+
+
+def test_a_parquet_file_is_filled_beside_it_and_in_place(seedbed: Command, sim: Simulator, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source = pa.table({"id": [1, 2, 3], "question": [f"What is Q{n}Z?" for n in (1, 2, 3)], "year": [None, 5, None]})
+    pq.write_table(source.cast(pa.schema([("id", pa.int64()), ("question", "string"), ("year", "int16")])), "q.parquet")
+    before = Path("q.parquet").read_bytes()
+    words = ("fill", "q.parquet", SUMMARY, "year (int): when", "--key", "id", "--base-url", sim.url, "--yes")
+
+    ended = seedbed(*words)
+    assert ended.code == 0, ended.err
+    result = pq.read_table("q.filled.parquet")
+    assert [str(kind) for kind in result.schema.types] == ["int64", "string", "int16", "string"]
+    assert all(result.column("summary").to_pylist())
+    assert result.column("year").to_pylist()[1] == 5
+    assert Path("q.parquet").read_bytes() == before
+
+    ended = seedbed(*words, "--in-place")
+    assert ended.code == 0, ended.err
+    assert sim.summary()["requests"] == 3
+    assert pq.read_table("q.parquet").equals(result)
+    (backup,) = Path(".seedbed/backups").iterdir()
+    assert backup.read_bytes() == before

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def fill(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A CSV or JSONL file, or sqlite:///x.db with --table.")
+        str, typer.Argument(metavar="SOURCE", help="A CSV, JSONL or Parquet file, or sqlite:///x.db with --table.")
     ],
     fields: Annotated[
         list[str],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from seedbed.errors import SourceError
 from seedbed.ports.corpus.delimited import Delimited
-from seedbed.ports.corpus.layout import Splice
+from seedbed.ports.corpus.layout import Added, Splice
 
 TEXT = st.text(st.sampled_from("ab ,;\t|\"'\r\né漢😀"), max_size=8)
 
@@ -181,7 +181,7 @@ def test_a_written_cell_changes_its_own_bytes_only(
 ) -> None:
     table = Delimited(data, "t.csv")
     ((start, spans, _, _),) = table.rows()
-    assert b"".join(table.splice([Splice("k", start, spans, cells)], added)) == expected
+    assert b"".join(table.splice([Splice("k", start, spans, cells)], [Added(name) for name in added])) == expected
 
 
 @pytest.mark.parametrize(

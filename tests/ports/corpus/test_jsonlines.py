@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from seedbed.errors import SourceError
 from seedbed.ports.corpus.jsonlines import JsonLines, members_of
-from seedbed.ports.corpus.layout import Splice
+from seedbed.ports.corpus.layout import Added, Splice
 
 
 def read(data: bytes) -> list[dict[str, Any]]:
@@ -22,7 +22,7 @@ def read(data: bytes) -> list[dict[str, Any]]:
 def spliced(data: bytes, *cells: dict[int, str], added: tuple[str, ...] = ()) -> bytes:
     lines = JsonLines(data, "t.jsonl")
     rows = [Splice("k", start, spans, new) for (start, spans, _, _), new in zip(lines.rows(), cells, strict=True)]
-    return b"".join(lines.splice([row for row in rows if row.cells], added))
+    return b"".join(lines.splice([row for row in rows if row.cells], [Added(name) for name in added]))
 
 
 VALUES = st.recursive(

@@ -297,7 +297,7 @@ class Project:
 
 @dataclass
 class FileSource:
-    """A CSV or JSONL file that is the corpus: staged beside the state, written to ``out`` after an upload."""
+    """A CSV, JSONL or Parquet file that is the corpus: staged beside the state, written to ``out`` after an upload."""
 
     path: Path
     out: Path

@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, Mapping[str, Setting]] = {
     "project": {
         "name": Setting("text", "what the project is called"),
         "corpus": Setting(
-            "text", "the records: sqlite:///corpus.db, a CSV or JSONL file, or $NAME", "sqlite:///corpus.db"
+            "text", "the records: sqlite:///corpus.db, a CSV, JSONL or Parquet file, or $NAME", "sqlite:///corpus.db"
         ),
         "recipe": Setting("text", "a recipe that comes with seedbed: facts"),
         "python": Setting("text", "a Python file that defines `pipeline` or `stages`"),

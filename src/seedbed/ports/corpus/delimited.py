@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from seedbed.errors import SourceError
-from seedbed.ports.corpus.layout import ScannedRow, Splice, distinct_names, place, refuse_foreign_bytes
+from seedbed.ports.corpus.layout import Added, ScannedRow, Splice, distinct_names, place, refuse_foreign_bytes
 
 DELIMITERS = (b",", b";", b"\t", b"|")
 _BOM = codecs.BOM_UTF8
@@ -66,6 +66,9 @@ class Delimited:
     """One CSV file in memory. ``columns`` are the names of its header, in order."""
 
     kind = "csv"
+    unit = "line"
+    typed = False
+    untyped: tuple[str, ...] = ()
 
     def __init__(self, data: bytes, name: str, *, default_delimiter: bytes = b",") -> None:
         self.data = data
@@ -93,6 +96,18 @@ class Delimited:
     def signature(self) -> str:
         """What has to be equal for equal bytes of a row to mean equal cells."""
         return f"{self.dialect.delimiter!r} {self.dialect.encoding}"
+
+    def check(self, name: str, cell: str) -> str:
+        return ""
+
+    def require_writable(self) -> None:
+        """Text can always be spliced."""
+
+    def give_type(self, added: Added) -> None:
+        """Text has no types."""
+
+    def number(self, start: int) -> int:
+        return place(self.data, start)[0]
 
     def types(self) -> dict[str, str]:
         return dict.fromkeys(self.columns, "TEXT")
@@ -126,7 +141,7 @@ class Delimited:
                     yield pos, spans, raw, raw.decode(encoding).split(text_delimiter)
             pos = found.end()
 
-    def splice(self, rows: Iterable[Splice], added: Sequence[str]) -> Iterator[bytes]:
+    def splice(self, rows: Iterable[Splice], added: Sequence[Added]) -> Iterator[bytes]:
         """The whole file with cells replaced; ``added`` columns are put after the header's last.
 
         With added columns, ``rows`` has to bring every row, so that the table stays rectangular.
@@ -136,8 +151,8 @@ class Delimited:
         if added:
             last = self._header_end
             yield data[:last]
-            for name in added:
-                yield delimiter + self._header_cell(name)
+            for each in added:
+                yield delimiter + self._header_cell(each.name)
         for row in rows:
             lengths = struct.unpack(f"<{len(row.spans) // 4}I", row.spans)
             if len(lengths) == 1 and not added and count == 1:

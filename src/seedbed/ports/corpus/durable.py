@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -62,10 +62,11 @@ class NewFile:
             self.temporary.unlink()
 
 
-def copy_file(data: bytes, target: Path, *, like: Path) -> None:
+def copy_file(pieces: Iterable[bytes], target: Path, *, like: Path) -> None:
     """A durable file with these bytes."""
     with NewFile(target, like=like) as new:
-        new.write(data)
+        for piece in pieces:
+            new.write(piece)
         new.finish()
         new.place()
 

@@ -1,9 +1,10 @@
-"""Files as corpus: CSV and JSON Lines are staged into SQLite, and results are spliced into a copy.
+"""Files as corpus: CSV, JSON Lines and Parquet are staged into SQLite, and results are spliced into a copy.
 
 :func:`stage` brings a file into a table that the SQLite corpus opens like any other;
 :func:`write_out` writes the file again with the cells that the table has changed. Every byte
-outside these cells is equal to the source's. What a person changed in the file, or in the result
-file, is taken over cell by cell at the next :func:`stage` and never overwritten.
+outside these cells is equal to the source's; of Parquet every value, the schema and the metadata.
+What a person changed in the file, or in the result file, is taken over cell by cell at the next
+:func:`stage` and never overwritten.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from seedbed.crashing import point
 from seedbed.errors import Drift, SourceError, UsageError, nearest
 from seedbed.ports.corpus.durable import NewFile, copy_file
-from seedbed.ports.corpus.reading import is_file_corpus, parse, read, stat
+from seedbed.ports.corpus.reading import Content, is_file_corpus, is_parquet, read, stat
 from seedbed.ports.corpus.results import ResultFile
-from seedbed.ports.corpus.staging import Change, Meta, opened
+from seedbed.ports.corpus.staging import Change, Meta, Staging, opened
 from seedbed.records import LogicalType
 
 _DECLARED: Mapping[LogicalType, str] = {
@@ -76,25 +77,15 @@ def stage(
     """
     wanted = {name: _DECLARED[outputs[name]] if isinstance(outputs, Mapping) else "" for name in outputs}
     source = _existing(source)
+    if out is not None:
+        _check_kind(source, out)
     with opened(database, source.name) as staging:
         meta = staging.meta
         _check_same(meta, source, database, key)
         change: Change | None = None
-        seen = stat(source)
-        if meta is None or not _unchanged(meta, seen):
-            data, seen = read(source)
-            sha = sha256(data).hexdigest()
-            if meta is None:
-                layout = parse(source, data)
-                if key is not None and key not in layout.columns:
-                    raise SourceError(f'{source.name} has no column "{key}"', hint=nearest(key, layout.columns))
-                change = staging.first(layout, table_name(source), key, wanted, sha)
-            elif sha == meta.in_place:
-                staging.after_in_place(parse(source, data), sha)
-            elif sha != meta.sha:
-                change = staging.again(parse(source, data), wanted, sha)
-            assert staging.meta is not None
-            staging.meta.stat = [*seen, time.time_ns()]
+        if meta is None or not _unchanged(meta, stat(source)):
+            with read(source) as content:
+                change = _staged(staging, content, table_name(source), key, wanted)
         meta = staging.meta
         assert meta is not None
         staging.add_outputs(wanted)
@@ -111,6 +102,27 @@ def stage(
         )  # fmt: skip
 
 
+def _staged(staging: Staging, content: Content, table: str, key: str | None, wanted: dict[str, str]) -> Change | None:
+    """Bring what a file holds into its table, where that is not done; what changed, if anything could have."""
+    meta, change = staging.meta, None
+    if meta is None:
+        layout = content.layout()
+        layout.require_writable()
+        if key is not None and key not in layout.columns:
+            raise SourceError(f'{content.path.name} has no column "{key}"', hint=nearest(key, layout.columns))
+        change = staging.first(layout, table, key, wanted, content.sha)
+    elif content.sha == meta.in_place:
+        staging.after_in_place(content.layout(), content.sha)
+    elif content.sha != meta.sha:
+        layout = content.layout()
+        layout.require_writable()
+        change = staging.again(layout, wanted, content.sha)
+    content.require_unchanged()
+    assert staging.meta is not None
+    staging.meta.stat = [*content.stat, time.time_ns()]
+    return change
+
+
 def write_out(database: Path, source: Path, out: Path, *, in_place_backup: Path | None = None) -> WrittenFile:
     """Write ``source`` with the table's cells to ``out``, which appears whole or not at all.
 
@@ -118,25 +130,30 @@ def write_out(database: Path, source: Path, out: Path, *, in_place_backup: Path 
     result were changed since :func:`stage`.
     """
     source = _existing(source)
+    _check_kind(source, out)
     in_place = _same(out, source)
     if in_place and in_place_backup is None:
         raise UsageError(f"{source.name} would be overwritten without a backup", hint="Name another file with --out.")
     if not database.exists():
         raise SourceError(f"{database} does not exist, so {source.name} was never staged")
-    with opened(database, source.name) as staging:
+    with opened(database, source.name) as staging, ExitStack() as files:
         meta = staging.meta
         if meta is None:
             raise SourceError(f"{source.name} was never staged into {database.name}")
-        data, seen = read(source)
-        if sha256(data).hexdigest() != meta.sha:
+        content = files.enter_context(read(source))
+        if content.sha != meta.sha:
             raise Drift(
                 f"{source.name} was changed while results for it were made",
                 hint="Run the same command again: what was changed is taken over, and nothing is paid twice.",
             )
         result = ResultFile(staging, meta, source, out)
         replaced = None if in_place else result.check()
-        layout = parse(source, data, meta.columns)
+        if replaced is not None:
+            files.enter_context(replaced)
+        layout = content.layout(meta.columns)
         added = staging.added_columns()
+        for each in staging.held_by(layout.untyped):
+            layout.give_type(each)
         cells = 0
 
         def count(number: int) -> None:
@@ -153,15 +170,14 @@ def write_out(database: Path, source: Path, out: Path, *, in_place_backup: Path 
             edits = 0
             if in_place and new.sha != meta.sha:
                 assert in_place_backup is not None
-                backup = _back_up(data, in_place_backup, like=source)
+                backup = _back_up(content, in_place_backup, like=source)
                 meta.in_place = new.sha
                 staging.commit()
-                if stat(source) != seen:
-                    raise Drift(f"{source.name} was changed a moment ago", hint="Run the same command again.")
+                content.require_unchanged()
                 new.place()
-                data, seen = read(source)
-                staging.after_in_place(parse(source, data), new.sha)
-                meta.stat = [*seen, time.time_ns()]
+                with read(source) as now:
+                    staging.after_in_place(now.layout(), new.sha)
+                    meta.stat = [*now.stat, time.time_ns()]
             elif not in_place:
                 if result.known.leftover and replaced is not None:
                     aside = out.with_name(f"{out.name}.edited-{result.known.taken[:8]}")
@@ -212,6 +228,14 @@ def _check_same(meta: Meta | None, source: Path, database: Path, key: str | None
         )
 
 
+def _check_kind(source: Path, out: Path) -> None:
+    if is_parquet(source) != is_parquet(out):
+        raise UsageError(
+            f"The result of {source.name} has the format of its source, which {out.name} does not say",
+            hint=f"Name it {out.with_suffix(source.suffix).name}.",
+        )
+
+
 def _unchanged(meta: Meta, stat: list[int]) -> bool:
     """Whether the file cannot have changed since it was read: same size, times and place, and not just written."""
     return meta.stat[:4] == stat and meta.stat[4] - max(stat[1], stat[2]) > _SETTLED_NS
@@ -221,11 +245,12 @@ def _same(out: Path, source: Path) -> bool:
     return out.resolve() == source.resolve() or (out.exists() and out.samefile(source))
 
 
-def _back_up(data: bytes, backup: Path, *, like: Path) -> Path:
+def _back_up(content: Content, backup: Path, *, like: Path) -> Path:
     if backup.exists():
-        if backup.read_bytes() == data:
-            return backup
+        with read(backup) as there:
+            if there.sha == content.sha:
+                return backup
         raise SourceError(f"the backup {backup.name} exists and holds something else", hint="Move it away.")
     backup.parent.mkdir(parents=True, exist_ok=True)
-    copy_file(data, backup, like=like)
+    copy_file(content.pieces(), backup, like=like)
     return backup

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import jiter
 
 from seedbed.errors import SourceError
-from seedbed.ports.corpus.layout import ScannedRow, Splice, distinct_names, place, refuse_foreign_bytes
+from seedbed.ports.corpus.layout import Added, ScannedRow, Splice, distinct_names, place, refuse_foreign_bytes
 from seedbed.records import cell
 
 _BOM = codecs.BOM_UTF8
@@ -41,6 +41,9 @@ class JsonLines:
     """One JSONL file in memory. ``columns`` are the members of its objects, in the order of their first use."""
 
     kind = "jsonl"
+    unit = "line"
+    typed = False
+    untyped: tuple[str, ...] = ()
     signature = "jsonl"
 
     def __init__(self, data: bytes, name: str, *, columns: Sequence[str] = ()) -> None:
@@ -58,6 +61,18 @@ class JsonLines:
             raise SourceError(f"{name} is empty", hint="A file needs at least one line with a JSON object.")
         distinct_names(self.columns, name, "")
 
+    def check(self, name: str, cell: str) -> str:
+        return ""
+
+    def require_writable(self) -> None:
+        """Text can always be spliced."""
+
+    def give_type(self, added: Added) -> None:
+        """Text has no types."""
+
+    def number(self, start: int) -> int:
+        return place(self.data, start)[0]
+
     def types(self) -> dict[str, str]:
         return {name: _declared(flags) for name, flags in self._seen.items()}
 
@@ -73,13 +88,13 @@ class JsonLines:
                     cells[index] = _staged(value)
             yield start, pack(len(raw)), raw, cells
 
-    def splice(self, rows: Iterable[Splice], added: Sequence[str]) -> Iterator[bytes]:
+    def splice(self, rows: Iterable[Splice], added: Sequence[Added]) -> Iterator[bytes]:
         """The whole file with members replaced or, where a line lacks them, put after its last.
 
         ``cells`` of a row hold JSON texts; numbers past the columns are those of ``added``.
         """
         data, last = self.data, 0
-        names = (*self.columns, *added)
+        names = (*self.columns, *(each.name for each in added))
         tight = {name: self._quote(name).encode() + b":" for name in names}
         for row in rows:
             (length,) = struct.unpack("<I", row.spans)

@@ -21,35 +21,70 @@ MOST_COLUMNS = 1900
 
 @dataclass(frozen=True, slots=True)
 class Splice:
-    """New texts of a row's cells by column number; numbers past the file's columns are added ones."""
+    """New cells of a row by column number, as the format writes them; past the file's columns are added ones."""
 
     key: str
     start: int
     spans: bytes
-    cells: Mapping[int, str]
+    cells: Mapping[int, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A column that a result has and its source has not: its declared type, and the SQLite types of what it holds."""
+
+    name: str
+    declared: str = ""
+    held: tuple[str, ...] = ()
 
 
 class Layout(Protocol):
-    """One parsed file: CSV or JSON Lines."""
+    """One parsed file: CSV, JSON Lines or Parquet.
+
+    ``unit`` is what a row's number counts: line or row. ``typed`` columns keep their own types, whatever an output
+    is declared as.
+    """
 
     kind: str
     name: str
-    data: bytes
+    unit: str
+    typed: bool
     columns: tuple[str, ...]
 
     @property
     def signature(self) -> str: ...
+    @property
+    def untyped(self) -> tuple[str, ...]:
+        """Columns that take the type of what is written into them: see :meth:`give_type`."""
+        ...
+
+    def give_type(self, added: Added) -> None: ...
     def types(self) -> dict[str, str]:
         """Declared SQLite types of the columns."""
         ...
 
+    def check(self, name: str, cell: str) -> str:
+        """What SQLite has to hold against a cell of a column before it is written; blank for nothing."""
+        ...
+
+    def require_writable(self) -> None:
+        """Raises SourceError where a result could not be what its source is."""
+        ...
+
+    def number(self, start: int) -> int:
+        """The number of the row at that place, counted in ``unit`` from 1."""
+        ...
+
     def rows(self) -> Iterator[ScannedRow]: ...
-    def splice(self, rows: Iterable[Splice], added: Sequence[str]) -> Iterator[bytes]: ...
+    def splice(self, rows: Iterable[Splice], added: Sequence[Added]) -> Iterator[bytes]: ...
     def converters(self, declared: Sequence[str]) -> list[tuple[int, Callable[[Any], Any]]]:
         """Functions for columns whose values are not stored as :meth:`rows` brings them."""
         ...
 
-    def text(self, value: Any, declared: str) -> str: ...
+    def text(self, value: Any, declared: str) -> Any:
+        """A staged value as a cell of a :class:`Splice`."""
+        ...
+
     def replaced(self, old: Any, new: Any) -> bool: ...
 
 
@@ -74,7 +109,7 @@ def refuse_foreign_bytes(data: bytes, name: str) -> None:
         (b"\x1f\x8b", "compressed by gzip", "Unpack it first: gunzip -k FILE"),
         (b"\x28\xb5\x2f\xfd", "compressed by zstd", "Unpack it first: zstd -d FILE"),
         (b"PK\x03\x04", "a ZIP or Excel file", "Save it as CSV first."),
-        (b"PAR1", "a Parquet file", "Save it as CSV or JSON Lines first."),
+        (b"PAR1", "a Parquet file", "Give it a name that ends in .parquet."),
     ):
         if data.startswith(mark):
             raise SourceError(f"{name} is {what}", hint=hint)

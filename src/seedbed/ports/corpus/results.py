@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import zstandard
 
 from seedbed.errors import Drift, SourceError
 from seedbed.ports.corpus.layout import Layout
-from seedbed.ports.corpus.reading import parse, read
+from seedbed.ports.corpus.reading import Content, kept, read
 from seedbed.ports.corpus.staging import Meta, OutFile, Staging, quoted
 
 _CHUNK = 4 << 20
@@ -32,19 +31,23 @@ class ResultFile:
         self.name = os.path.relpath(out.resolve(), source.resolve().parent)
         self.known = meta.outs.get(self.name, OutFile())
 
-    def check(self) -> bytes | None:
-        """The file's present bytes. Raises if it is not ours, or was edited after the staging."""
+    def check(self) -> Content | None:
+        """The file as it is. Raises if it is not ours, or was edited after the staging."""
         if not self.out.exists():
             return None
-        data = self.out.read_bytes()
-        if not self.known.sha and not self.known.pending:
-            raise self._not_ours()
-        if sha256(data).hexdigest() not in (self._base, self.known.pending):
-            raise Drift(
-                f"{self.out.name} was edited while results for it were made",
-                hint="Run the same command again: the edits are taken over.",
-            )
-        return data
+        content = read(self.out, self.source)
+        try:
+            if not self.known.sha and not self.known.pending:
+                raise self._not_ours()
+            if content.sha not in (self._base, self.known.pending):
+                raise Drift(
+                    f"{self.out.name} was edited while results for it were made",
+                    hint="Run the same command again: the edits are taken over.",
+                )
+        except BaseException:
+            content.close()
+            raise
+        return content
 
     def announce(self, sha: str, pieces: Iterable[bytes]) -> None:
         """Remember, durably, the bytes that are about to be put in place."""
@@ -61,9 +64,11 @@ class ResultFile:
         """Take into the table what a person changed in the file since we wrote it."""
         if not self.out.exists():
             return 0
-        data, _ = read(self.out)
-        sha = sha256(data).hexdigest()
-        known = self.known
+        with read(self.out, self.source) as content:
+            return self._take(content)
+
+    def _take(self, content: Content) -> int:
+        sha, known = content.sha, self.known
         if sha == known.pending:
             self.placed(sha)
             return 0
@@ -72,15 +77,16 @@ class ResultFile:
         if sha == self._base:
             return 0
         written, keys = self._written(self._base)
-        before = Rows(parse(self.source, written), self.staging, self.meta, keys)
-        now = Rows(parse(self.out, data), self.staging, self.meta)
+        with written:
+            before = Rows(written.layout(), self.staging, self.meta, keys)
+        now = Rows(content.layout(), self.staging, self.meta)
         now.match(before)
         edits, columns = before.edits(now)
         self.staging.add_outputs(columns)
         taken = self._set(edits)
         known.taken = sha
         known.leftover = known.leftover or now.leftover
-        self._keep(sha, [data], lambda: now.keys)
+        self._keep(sha, content.pieces(), lambda: now.keys)
         self._forget(but=sha)
         return taken
 
@@ -136,12 +142,13 @@ class ResultFile:
             row = (self.name, sha, n, keys, pack(piece))
             self.staging.sql("insert into _seedbed_file_written values (?, ?, ?, ?, ?)", row)
 
-    def _written(self, sha: str) -> tuple[bytes, list[Any] | None]:
+    def _written(self, sha: str) -> tuple[Content, list[Any] | None]:
         unpack = zstandard.ZstdDecompressor().decompress
         query = "select chunk from _seedbed_file_written where out = ? and sha = ? and keys = ? order by n"
-        data = b"".join(unpack(chunk) for (chunk,) in self.staging.sql(query, (self.name, sha, 0)))
+        pieces = (unpack(chunk) for (chunk,) in self.staging.sql(query, (self.name, sha, 0)))
+        content = kept(self.out, self.source, pieces)
         keys = b"".join(unpack(chunk) for (chunk,) in self.staging.sql(query, (self.name, sha, 1)))
-        return data, orjson.loads(keys) if keys else None
+        return content, orjson.loads(keys) if keys else None
 
     def _forget(self, *, but: str) -> None:
         self.staging.sql("delete from _seedbed_file_written where out = ? and sha != ?", (self.name, but))

@@ -24,7 +24,7 @@ from typing import Any
 import orjson
 
 from seedbed.errors import DiskFull, Locked, SourceError, StoreNewer
-from seedbed.ports.corpus.layout import Layout, Splice, place
+from seedbed.ports.corpus.layout import Added, Layout, Splice
 from seedbed.ports.fullness import no_room
 from seedbed.records import digest
 
@@ -161,7 +161,9 @@ class Staging:
                 hint=f"Use it with --key {by_lower[HASH_KEY]}, or rename it.",
             )
         types = layout.types()
-        types.update({name: kind for name, kind in outputs.items() if kind and name in types})
+        for name, kind in outputs.items():
+            if kind and name in types and (not layout.typed or name in layout.untyped):
+                types[name] = kind
         hashed = [] if key is not None else [name for name in layout.columns if name not in outputs]
         if key is None and not hashed:
             raise SourceError(
@@ -174,7 +176,7 @@ class Staging:
         )  # fmt: skip
         self._load(layout, _SOURCE, first=True)
         self._check_unique(layout, _SOURCE)
-        columns = ", ".join(f"{quoted(name)} {types[name]}" for name in layout.columns if name != key)
+        columns = ", ".join(self._column(layout, name) for name in layout.columns if name != key)
         self.sql(
             f"create table {quoted(table)} ({quoted(self.meta.key_column)} {self._key_type} primary key not null"
             f"{', ' + columns if columns else ''})"
@@ -191,11 +193,11 @@ class Staging:
         meta = self._known(layout)
         old_columns, old_signature = meta.columns, meta.signature
         for name, declared in layout.types().items():
-            meta.types.setdefault(name, outputs.get(name) or declared)
+            meta.types.setdefault(name, declared if layout.typed else outputs.get(name) or declared)
         table_columns = self.table_columns()
         for name in layout.columns:
             if name not in table_columns:
-                self._add_column(name, meta.types[name])
+                self._add_column(self._column(layout, name))
         meta.columns = list(layout.columns)
         self._load(layout, _SCAN)
         self._check_unique(layout, _SCAN)
@@ -283,7 +285,7 @@ class Staging:
             for pos, (start, spans, raw, cells) in enumerate(layout.rows()):
                 key = cells[at]
                 if key is None or (isinstance(key, str) and (not key or key.isspace())):
-                    empty.append(start)
+                    empty.append(layout.number(start))
                     if len(empty) == _SHOWN:
                         break
                     continue
@@ -291,10 +293,10 @@ class Staging:
                     cells[index] = function(cells[index])
                 yield [pos, start, spans, blake2b(raw, digest_size=16).digest(), None, cells[at], *cells]
             if empty:
-                lines = ", ".join(str(place(layout.data, start)[0]) for start in empty)
+                lines = ", ".join(map(str, empty))
                 more = " and perhaps more" if len(empty) == _SHOWN else ""
                 raise SourceError(
-                    f'{self.name}: the key column "{meta.key}" is empty in line {lines}{more}',
+                    f'{self.name}: the key column "{meta.key}" is empty in {layout.unit} {lines}{more}',
                     hint="Fill it, or leave --key away.",
                 )
             return
@@ -306,7 +308,7 @@ class Staging:
             mark = blake2b(raw, digest_size=16).digest()
             key, content = (former and former.take(mark)) or (None, "")
             if not content:
-                content = digest(orjson.dumps(cells if whole else [cells[i] for i in hashed]))
+                content = digest(_packed(cells if whole else [cells[i] for i in hashed]))
                 if first:
                     number = occurrences[content] = occurrences.get(content, 0) + 1
                     key = f"{content}-{number}"
@@ -327,9 +329,9 @@ class Staging:
         (total,) = self.sql(f"select count(*) from ({query})").fetchone()
         shown = []
         for key, count, starts in found:
-            lines = [place(layout.data, int(start))[0] for start in starts.split(",")[:_SHOWN]]
+            lines = [layout.number(int(start)) for start in starts.split(",")[:_SHOWN]]
             dots = ", …" if count > _SHOWN else ""
-            shown.append(f"{key!r} in lines {', '.join(map(str, sorted(lines)))}{dots}")
+            shown.append(f"{key!r} in {layout.unit}s {', '.join(map(str, sorted(lines)))}{dots}")
         return SourceError(
             f'{self.name}: {total:,} values of the key column "{self.meta.key}" occur more than once',
             why="; ".join(shown) + (f"; and {total - len(found):,} more" if total > len(found) else ""),
@@ -458,9 +460,16 @@ class Staging:
             self.sql("delete from _seedbed_file_gone where k = ?", (k,))
         return new
 
-    def _add_column(self, name: str, declared: str) -> None:
+    def _column(self, layout: Layout, name: str) -> str:
+        """A column's definition. What the file could not hold is declined when it is written, with these words."""
         assert self.meta is not None
-        self.sql(f"alter table {quoted(self.meta.table)} add column {quoted(name)} {declared}")
+        definition = f"{quoted(name)} {self.meta.types[name]}"
+        rule = layout.check(name, quoted(name))
+        return f"{definition} constraint {quoted(f'{name} fits its type')} check ({rule})" if rule else definition
+
+    def _add_column(self, definition: str) -> None:
+        assert self.meta is not None
+        self.sql(f"alter table {quoted(self.meta.table)} add column {definition}")
 
     def _drop_column(self, name: str, old: Sequence[str]) -> None:
         """A column that the file no longer has goes, unless the table holds values of its own in it."""
@@ -479,7 +488,7 @@ class Staging:
             found = present.get(name.lower())
             if found is None:
                 kind = declared or ("TEXT" if self.meta.kind == "csv" else "")
-                self._add_column(name, kind)
+                self._add_column(f"{quoted(name)} {kind}")
                 self.meta.types[name] = kind
             elif found != name:
                 raise SourceError(
@@ -508,21 +517,32 @@ class Staging:
         ).fetchone()
         return int(count)
 
-    def added_columns(self) -> list[str]:
+    def added_columns(self) -> list[Added]:
         """Columns that only the table has and in which it holds anything."""
         meta = self.meta
         assert meta is not None
         held = "coalesce(c, '') != ''" if meta.kind == "csv" else "c is not null"
         table = quoted(meta.table)
         return [
-            name
-            for name in self.table_columns()
+            self._added(name, declared)
+            for name, declared in self.table_columns().items()
             if name not in meta.columns
             and name != meta.key_column
             and self.sql(f"select 1 from (select {quoted(name)} c from {table}) where {held} limit 1").fetchone()
         ]
 
-    def splices(self, layout: Layout, added: Sequence[str], written: Callable[[int], None]) -> Iterator[Splice]:
+    def held_by(self, names: Sequence[str]) -> list[Added]:
+        """Those of the file's columns in which the table holds anything, with its types."""
+        declared = self.table_columns()
+        found = [self._added(name, declared[name]) for name in names if name in declared]
+        return [each for each in found if set(each.held) - {"null"}]
+
+    def _added(self, name: str, declared: str) -> Added:
+        assert self.meta is not None
+        query = f"select distinct typeof({quoted(name)}) from {quoted(self.meta.table)} order by 1"
+        return Added(name, declared, tuple(kind for (kind,) in self.sql(query)))
+
+    def splices(self, layout: Layout, added: Sequence[Added], written: Callable[[int], None]) -> Iterator[Splice]:
         """What the table has and the file has not, in the order of the file. All rows where CSV gets new columns."""
         meta = self.meta
         assert meta is not None
@@ -530,13 +550,13 @@ class Staging:
         old = [(index, name) for index, name in enumerate(meta.columns) if name != meta.key]
         key, table = quoted(meta.key_column), quoted(meta.table)
         staged = "".join(f", q.{quoted(name)}" for _, name in old)
-        new = "".join(f", q.{quoted(name)}" for name in added)
+        new = "".join(f", q.{quoted(each.name)}" for each in added)
         source = "".join(f", o.c{index}" for index, _ in old)
         differs = " or ".join(f"q.{quoted(name)} is not o.c{index}" for index, name in old) or "false"
         if added:
             differs = (
                 "true" if layout.kind == "csv"
-                else " or ".join((differs, *(f"q.{quoted(name)} is not null" for name in added)))
+                else " or ".join((differs, *(f"q.{quoted(each.name)} is not null" for each in added)))
             )  # fmt: skip
         count, width = len(old), len(meta.columns)
         join = "left join" if added and layout.kind == "csv" else "join"
@@ -544,10 +564,10 @@ class Staging:
             f"""select o.start, o.spans, o.k, q.{key} is null{staged}{source}{new}
             from {_SOURCE} o {join} {table} q on q.{key} = o.k where {differs} order by o.pos"""
         )
-        kinds = [declared.get(name, "") for name in (*meta.columns, *added)]
+        kinds = [declared.get(name, "") for name in (*meta.columns, *(each.name for each in added))]
         text, replaced = layout.text, layout.replaced
         for start, spans, k, lost, *values in cursor:
-            cells: dict[int, str] = {}
+            cells: dict[int, Any] = {}
             if not lost:
                 for at, (index, _) in enumerate(old):
                     now, then = values[at], values[count + at]
@@ -586,6 +606,10 @@ class _Former:
         if not found:
             del self.waiting[raw]
         return taken
+
+
+def _packed(cells: Sequence[Any]) -> bytes:
+    return orjson.dumps(cells, default=lambda value: value.hex() if isinstance(value, bytes) else str(value))
 
 
 def quoted(name: str) -> str:

@@ -29,7 +29,7 @@ from seedbed import (
 )
 from seedbed.recipes.fill.fields import Field, parse_fields, shape_of
 
-FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
+FILES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
 DATABASES = (".db", ".sqlite", ".sqlite3")
 LAST = "filling.json"
 _URL = "sqlite:///"
@@ -167,7 +167,8 @@ def _database(source: str) -> Path | None:
         return Path(source.removeprefix(_URL)).absolute()
     if "://" in source:
         raise errors.SourceError(
-            f"{source} is no source that can be filled", hint="A CSV or JSONL file, or sqlite:///x.db with --table."
+            f"{source} is no source that can be filled",
+            hint="A CSV, JSONL or Parquet file, or sqlite:///x.db with --table.",
         )
     path = Path(source)
     return path.absolute() if path.suffix.lower() in DATABASES else None
@@ -180,7 +181,8 @@ def _of_file(asked: Asked, fields: Sequence[Field], path: Path) -> Filling:
         raise errors.UsageError("--out and --in-place cannot both be said")
     if path.suffix.lower() not in FILES and path.is_file():
         raise errors.SourceError(
-            f"{path.name} is neither CSV nor JSONL", hint="Save it as one of them, or name sqlite:///x.db with --table."
+            f"{path.name} is neither CSV nor JSONL nor Parquet",
+            hint="Save it as one of them, or name sqlite:///x.db with --table.",
         )
     out = asked.out.absolute() if asked.out is not None else path.with_name(f"{path.stem}.filled{path.suffix}")
     if out == path and not asked.in_place:
