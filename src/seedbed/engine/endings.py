@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from seedbed.engine.logs import write_page
-from seedbed.engine.projects.project import Project, now_ms, this_host
+from seedbed.engine.projects.clock import now_ms
+from seedbed.engine.projects.project import Project, this_host
 from seedbed.ports.state import RunRow, State
 
 NEWEST = 50

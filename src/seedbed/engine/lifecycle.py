@@ -19,7 +19,8 @@ from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan
 from seedbed.engine.endings import finish_killed_runs
 from seedbed.engine.logs import write_page
 from seedbed.engine.projects.binding import BoundStage
-from seedbed.engine.projects.project import Project, new_id, now_ms, this_host
+from seedbed.engine.projects.clock import now_ms
+from seedbed.engine.projects.project import Project, new_id, this_host
 from seedbed.engine.reports import (
     AuditReport,
     Equation,

@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypeVar
 from seedbed.conditions import is_empty
 from seedbed.crashing import point
 from seedbed.engine.projects.binding import BoundStage, makes_rows
-from seedbed.engine.projects.project import Project, new_id, now_ms
+from seedbed.engine.projects.clock import now_ms
+from seedbed.engine.projects.project import Project, new_id
 from seedbed.engine.reports import UploadReport
 from seedbed.engine.work.rounds import Scope, output_cells
 from seedbed.errors import SourceError, UsageError

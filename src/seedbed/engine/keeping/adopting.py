@@ -17,7 +17,8 @@ from seedbed.crashing import point
 from seedbed.engine.lifecycle import FREELY, Running, running
 from seedbed.engine.looks.look import looking
 from seedbed.engine.projects.binding import BoundStage
-from seedbed.engine.projects.project import Project, new_id, now_ms
+from seedbed.engine.projects.clock import now_ms
+from seedbed.engine.projects.project import Project, new_id
 from seedbed.engine.work.leftovers import settle_first, unsettled
 from seedbed.engine.work.orders import ADOPTED, Flow, Marks
 from seedbed.engine.work.reader import Desk, Reader, read_answer

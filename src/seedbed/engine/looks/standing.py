@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from seedbed.engine.looks.look import Look, looking
-from seedbed.engine.projects.project import Project, now_ms, utc_text
+from seedbed.engine.projects.clock import now_ms
+from seedbed.engine.projects.project import Project, utc_text
 from seedbed.engine.reports import StageStatus, StatusReport
 from seedbed.engine.work.rounds import Derivation, Scope
 from seedbed.errors import AuthError, ConfigError, Pause

@@ -8,7 +8,6 @@ import random
 import secrets as entropy
 import socket
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from seedbed.engine.projects.binding import BoundStage, bind
+from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.locks import Locks
 from seedbed.engine.projects.prompts import Places
 from seedbed.engine.projects.secrets import Secrets
@@ -496,11 +496,6 @@ def filled_name(path: Path) -> Path:
 
 
 # ------------------------------------------------------------------------------- clock and randomness
-
-
-def now_ms() -> int:
-    """Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def utc_text(ms: int | None = None) -> str:

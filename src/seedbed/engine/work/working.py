@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from seedbed import conditions
 from seedbed.crashing import point
 from seedbed.engine.projects.binding import BoundStage
+from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.locks import Locks
-from seedbed.engine.projects.project import Project, jitter, new_id, now_ms
+from seedbed.engine.projects.project import Project, jitter, new_id
 from seedbed.engine.work.asking import AskLoop, Session
 from seedbed.engine.work.buyer import Buyer, Market, on_commit
 from seedbed.engine.work.leftovers import Leftovers, adopt, settle_first, settled_marks, unsettled
