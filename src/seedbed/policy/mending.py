@@ -19,6 +19,7 @@ from seedbed.policy.doubts import OMISSION, doubts
 from seedbed.policy.edits import Edit, Repaired, applied, joined, undone
 from seedbed.policy.outline import Outline
 from seedbed.policy.scanning import BLANKS, Scan
+from seedbed.policy.traces import traces
 
 Check = Callable[[str], Any]
 """Reads strict JSON and checks its shape. Raises NotReadable."""
@@ -26,7 +27,7 @@ Check = Callable[[str], Any]
 _TRIES = 24
 _MOST = 100_000
 _THOUGHT = re.compile(r"(?is)\A\s*<(think(?:ing)?|thought|reasoning|reflection|scratchpad|analysis)>.*?</\1>")
-_MARK = r"""["'“”„«＂‘`]"""
+_MARK = r"""[uU]?["'“”„«＂‘`]"""
 _REMARK = r"//|/\*|\#"
 _NAMED = rf"""{_MARK}[^"'\n:：]{{0,200}}["'”“»＂’`]?[{BLANKS}]*[:：]|[^\W\d][\w$-]{{0,80}}["']?[{BLANKS}]*[:：]"""
 _OBJECT = re.compile(rf"[{{｛](?=[{BLANKS}]*(?:{_NAMED}|{_REMARK}|[}}｝]))")
@@ -34,6 +35,9 @@ _ARRAY = re.compile(rf"[\[［](?=[{BLANKS}]*(?:{_MARK}|[{{｛\[［\]］\d-]|true
 _EITHER = re.compile(rf"(?:{_OBJECT.pattern}|{_ARRAY.pattern})", re.IGNORECASE)
 _ESCAPED = re.compile(r"\A[^\"{\[]{0,400}[{\[](?:\s|\\n|\\r|\\t)*(?:[{\[](?:\s|\\n|\\r|\\t)*)?\\\"")
 _SEQUENCE = re.compile(r'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')
+_FENCED_STRING = re.compile(r'\A(?:```|~~~)\w*\s*("[{\[](?s:.*)[}\]]")\s*(?:```|~~~)\Z')
+_ESCAPED_NAME = re.compile(r'(?<=[{,\s])\\"([^"\\\n]{1,80})\\"(?=\s*:)')
+_FIRST_NAME = re.compile(r'\A[^"{\[]{0,400}[{\[]\s*(?:[{\[]\s*)?\\"[^"\\\n]{1,80}\\"\s*:')
 _ENTITY = re.compile(r"&(?:quot|amp|lt|gt|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _QUOTE_ENTITY = re.compile(r"[{\[]\s*(?:[{\[]\s*)?&(?:quot|#34|#[xX]22);")
 _PIECE_BEFORE = re.compile(r"""(?:["'”]\s*[}\]]*\s*[:：]\s*|[,，]\s*|[{}\[\]"])\Z""")
@@ -46,6 +50,8 @@ _LEFT_OUT = re.compile(
     r"|^\s*(?:\.\.\.|…)\s*$",
     re.MULTILINE,
 )
+_OF_TEXTS = frozenset({"stray", "control", "backslash"})
+_BLANKS = "".join(chr(code) for code in range(0x3001) if re.match(f"[{BLANKS}]", chr(code))) + "\ufeff"
 _TAIL = re.compile(r"[\s\]})]*\Z")
 
 
@@ -57,11 +63,14 @@ def mend(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
     first = _layer(text, outline)
     found, strict = _plain(applied(text, first) if first else text, outline, check)
     edits = joined(first, found.edits) if first else found.edits
+    doubtful = found.doubtful
+    if any(edit.removed == "\\\\" for edit in first) and any(edit.kind in _OF_TEXTS for edit in found.edits):
+        doubtful = (*doubtful, "a document is escaped in part")
     kept = tuple(edit for edit in edits if edit.removed != edit.inserted)
     mended = applied(text, kept)
     if mended.strip(" \t\r\n") != strict or undone(mended, kept) != text:
         raise NotRepairable("the edits do not lead back to the text", code="not_conserved")
-    return Repaired(found.value, kept, found.doubtful), strict
+    return Repaired(found.value, kept, doubtful), strict
 
 
 # ------------------------------------------------------------------------- documents that are escaped
@@ -70,10 +79,14 @@ def mend(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
 def _layer(text: str, outline: Outline) -> list[Edit]:
     """The edits that undo an escaping of the document as a whole; none where it has none."""
     bare = text.strip()
+    fenced = _FENCED_STRING.match(bare)
+    bare = fenced[1] if fenced else bare
     if bare[:1] == '"' and bare[-1:] == '"' and len(bare) > 1 and not outline.is_blind:
         return _layer_of_string(text, bare)
     if _ESCAPED.match(text) and not re.search(r'(?<!\\)(?:\\\\)*"', text[_first_bracket(text) :]):
         return _bounded(_sequences(text, _first_bracket(text), len(text)))
+    if _FIRST_NAME.match(text):
+        return _bounded(_escaped_names(text))
     begin = _first_bracket(text)
     if _QUOTE_ENTITY.match(text, begin) and '"' not in text[begin:]:
         return _bounded(_entities(text, begin))
@@ -114,6 +127,13 @@ def _sequences(text: str, begin: int, end: int) -> Iterator[Edit]:
             yield Edit(found.start(), found[0], plain, "escaped")
 
 
+def _escaped_names(text: str) -> Iterator[Edit]:
+    """The backslashes before the quotes of names, where only names are escaped."""
+    for found in _ESCAPED_NAME.finditer(text):
+        yield Edit(found.start(), "\\", "", "escaped")
+        yield Edit(found.end() - 2, "\\", "", "escaped")
+
+
 def _entities(text: str, begin: int) -> Iterator[Edit]:
     for found in _ENTITY.finditer(text, begin):
         plain = html.unescape(found[0])
@@ -149,15 +169,15 @@ def _plain(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
     tail = _TAIL.match(text, end)
     extra = tail is not None and len(documents) == 1
     _look_around(text, start, documents, examples, outline, extra)
-    found = list(chosen.doubts)
+    found = [*chosen.doubts, *traces(chosen.strict, chosen.edits, chosen.begin)]
     edits = []
     if text[: chosen.begin].strip(" \t\r\n"):
         edits.append(Edit(0, text[: chosen.begin], "", "around"))
     edits += chosen.edits
     if text[end:].strip(" \t\r\n"):
         brackets = extra and any(mark in text[end:] for mark in "]})")
-        if brackets and outline.is_blind:
-            found.append("a closing bracket stands after the document")
+        if brackets and outline.is_blind and len(text[end:].strip()) > 1:
+            found.append("closing brackets stand after the document")
         edits.append(Edit(end, text[end:], "", "bracket" if brackets else "around"))
     return Repaired(chosen.value, tuple(edits), tuple(found)), chosen.strict
 
@@ -274,8 +294,8 @@ def _look_around(
     _piece(after, outline)
     if extra:
         return
-    bare = after.lstrip()
-    if bare[:1] in (",", ":", '"', "，", "：") or (after and not after[0].isspace() and after[0] not in "`<.;)。~"):
+    bare = after.lstrip(_BLANKS)
+    if bare[:1] in (",", ":", '"', "，", "：") or (after and after[0] not in _BLANKS and after[0] not in "`<.;)。~"):
         raise NotRepairable("a piece of JSON stands after the document", code="not_json")
     if after.count('"') % 2 and bare.find('"') < 80:
         raise NotRepairable("a quote stands after the document", code="not_json")

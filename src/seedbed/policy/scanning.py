@@ -56,6 +56,7 @@ _MARKS = {
     opener: re.compile(rf"(?s:\\.)|[{_DOUBLE}]" if opener not in _SINGLE else rf"(?s:\\.)|[{opener}{closers}]")
     for opener, closers in CLOSERS.items()
 }
+_PREFIXED = frozenset({"u'", "U'", 'u"', 'U"'})
 _OPENING = dict(zip("{｛[［(", "}}]])", strict=True))
 _CLOSING = {"}": "}", "｝": "}", "]": "]", "］": "]", ")": ")"}
 _COMMAS = frozenset(",，")
@@ -65,6 +66,7 @@ _KEY = re.compile(r'"((?:[^"\\\n]|\\.){0,200})"[ \t\r\n]*:')
 _ANY_KEY = re.compile(rf"""(["'“”„«»＂‘’`])((?:[^"“”„«»＂\\\n:：]|\\.){{0,200}}?)(["'“”«»＂‘’`])[{BLANKS}]*[:：]""")
 _BARE_KEY = re.compile(rf"([^\W\d][\w$-]{{0,80}})[{BLANKS}]*[:：]")
 _HALF_KEY = re.compile(rf"""(["']?)([^"'\\\n:,{{}}\[\]]{{1,80}}?)(["']?)[{BLANKS}]*[:：]""")
+_PLAIN_NAME = re.compile(r"[^\W\d][\w$-]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\w.+-])")
 _LOOSE_NUMBER = re.compile(r"([-+]?)(0|[1-9][0-9]*)?(\.?)([0-9]*)((?:[eE][-+]?[0-9]+)?)(?![\w.+-])")
 _WORD = re.compile(r"[A-Za-z_]+(?![\w.+-])")
@@ -78,7 +80,7 @@ _CLEAN = rf'"[^\\\x00-\x1f{_DOUBLE}]*"(?=[ \t\r\n]*,[ \t\r\n]*"'
 _CLEAN_MEMBER = re.compile(_CLEAN + r'([^"\\\n:,]{1,80})"[ \t\r\n]*:)')
 _CLEAN_ELEMENT = re.compile(_CLEAN + ")")
 _SLIPPED = re.compile(r"\s*[,，]")
-_NEXT_TEXT = re.compile(r'[ \t\r\n]+"[^"\n]*"[ \t\r\n]*[,\]\n"]')
+_NEXT_TEXT = re.compile(r'[ \t\r\n]+"(?:[^"\\\n]|\\[^\n])*"[ \t\r\n]*[,\]\n"]')
 
 _EDGE = frozenset(" \t\r\n\xa0\u2009\u202f([{<-–—/=:;,.…!?*_~>|+，。：；！？、（）「」『』《》·")
 
@@ -116,6 +118,7 @@ class Scan:
         self._quotes = 2_000
         self._more = True
         self._values = _VALUES
+        self._wild: bool | None = None
         self._end = 0  # of the last value
 
     # -------------------------------------------------------------------------------- structure
@@ -145,6 +148,7 @@ class Scan:
         frame = self.stack[-1]
         if mark in _CLOSING:
             if frame.comma >= 0:
+                self._check_last_comma(at, frame)
                 self._insert_sorted(Edit(frame.comma, self.text[frame.comma], "", "comma"))
             return self._close(at), True
         if not mark:
@@ -162,6 +166,32 @@ class Scan:
         frame.value_at = at
         return self._value(at, frame.outline.field(frame.key))
 
+    def _check_last_comma(self, at: int, frame: _Frame) -> None:
+        """A comma before the end of it all, where more may have stood: a document that was cut ends so as well."""
+        before = self.text[max(0, frame.comma - 200) : frame.comma]
+        on_own_line = "\n" in self.text[frame.comma : at] or "\n" in before[len(before.rstrip()) :]
+        if self.text[at] != ")" and not on_own_line and self._may_go_on(frame) and self._is_end(at):
+            self._doubt("the answer may have been cut after a comma")
+
+    def _check_doubled(self, frame: _Frame) -> None:
+        """A list of one list that lacks its end: its beginning may be one too many."""
+        after = self.text[frame.at + 1 : frame.at + 200].lstrip()[:1]
+        if frame.closer == "]" and frame.number <= 1 and after == "[":
+            self._doubt("a bracket may be doubled")
+
+    def _may_go_on(self, frame: _Frame) -> bool:
+        """Whether an open bracket may hold more than what has come."""
+        fields = frame.outline.fields
+        return frame.closer != "}" or not fields or bool(fields.keys() - frame.used.keys() - {frame.key})
+
+    def _is_end(self, at: int) -> bool:
+        """Whether nothing but closing brackets stands here, up to the end of the document."""
+        for _ in self.stack:
+            if self.text[at : at + 1] not in _CLOSING:
+                return False
+            at = _SPACE.match(self.text, at + 1).end()  # type: ignore[union-attr]
+        return True
+
     def _unclosed(self, at: int, frame: _Frame) -> bool:
         """Put in the bracket that is missing before a comma, where what comes next clearly belongs one further out."""
         if self.blind or frame.comma < 0 or len(self.stack) < 2 or self._lacks(frame):
@@ -178,6 +208,7 @@ class Scan:
         if not belongs:
             return False
         self._slipped(frame.comma)
+        self._check_doubled(frame)
         self._insert_sorted(Edit(frame.comma, "", "]" if frame.closer == ")" else frame.closer, "bracket"))
         self._pop(frame.comma)
         self._ended(outer, frame.comma)
@@ -191,6 +222,10 @@ class Scan:
         if mark in _OPENING and (mark != "(" or not outline.only_text):
             self._open(at, outline)
             return at + 1, False
+        if self.text[at : at + 2] in _PREFIXED:
+            self._edit(at, mark, "", "word")
+            at += 1
+            mark = self.text[at]
         if mark in CLOSERS:
             self._end = self._string(at)
         else:
@@ -233,7 +268,8 @@ class Scan:
         if frame.closer == "}":
             found = self._key_at(at, frame)
             return found is not None and (found[0] not in frame.used)
-        return self.text[at] in _OPENING or self.text[at] in CLOSERS or self.text[at] in "-0123456789tfnTFN"
+        mark = self.text[at]
+        return mark in _OPENING or mark in CLOSERS or mark in "-0123456789tfnTFN" or self.text[at : at + 2] in _PREFIXED
 
     def _ended(self, frame: _Frame, end: int) -> None:
         """Book the value that ended. A key that came before with the same value is taken off, another is a refusal."""
@@ -315,9 +351,13 @@ class Scan:
         if len(ways) != 1 or spare:
             self._decline("a closing bracket does not fit what is open", "not_json", at)
         count, edits = ways[0]
+        for frame in self.stack[-count:]:
+            self._check_doubled(frame)
         self.edits += edits
         if self.blind:
             self._doubt("a closing bracket was missing or of the wrong kind")
+        if count == len(self.stack) and count > len(said) and any(map(self._may_go_on, self.stack)):
+            self._doubt("the answer may have been cut before its last brackets")
         for _ in range(count):
             self._pop(after)
             if self.stack and _ < count - 1:
@@ -370,6 +410,9 @@ class Scan:
         found = _KEY.match(self.text, at)
         if found is not None:
             return self._decoded(found[1]), found.end(), []
+        if self.text[at : at + 2] in _PREFIXED:
+            inner = self._key_at(at + 1, frame)
+            return inner and (inner[0], inner[1], [Edit(at, self.text[at], "", "word"), *inner[2]])
         found = _ANY_KEY.match(self.text, at)
         if found is not None and (found[3] in CLOSERS[found[1]] or self._knows(frame, found[2])):
             name = self._decoded(found[2])
@@ -382,7 +425,9 @@ class Scan:
             edits = [Edit(at, "", '"', "quote"), Edit(found.end(1), "", '"', "quote")]
             return found[1], found.end(), edits + self._colon(found.end())
         found = _HALF_KEY.match(self.text, at)
-        if found is None or not self._knows(frame, found[2]) or (found[1] and found[3]):
+        if found is None or (found[1] and found[3]):
+            return None
+        if not self._knows(frame, found[2]) and not (self.blind and _PLAIN_NAME.fullmatch(found[2])):
             return None
         edits = [Edit(at, found[1], '"', "quote"), Edit(found.end(2), found[3], '"', "quote")]
         return found[2], found.end(), [each for each in edits if each.removed != '"'] + self._colon(found.end())
@@ -491,8 +536,7 @@ class Scan:
         if frame.uneven and frame.key not in frame.outline.required:
             self._decline("the quotes of two texts pair up with each other", "two_readings", at)
         frame.uneven = True
-        if self.blind or (frame.closer == "}" and frame.key not in frame.outline.fields):
-            self._doubt("a text holds a quote without its pair")
+        self._doubt("a text holds a quote without its pair")
         return self._finish(at, end, opener)
 
     def _triple(self, at: int, mark: str) -> int:
@@ -514,11 +558,15 @@ class Scan:
         before = place - 1
         while before > 0 and self.text[before] in " \t\r\n":
             before -= 1
-        if self.text[before] not in ",，{":
+        if self.text[before] not in ',，{"' or (self.text[before] == '"' and not self._is_free()):
             return None
-        if name in frame.outline.names or (self.blind and re.fullmatch(r"[\w$-]{1,40}", name)):
+        if name in frame.outline.names or (self._is_free() and re.fullmatch(r"[\w$-]{1,40}", name)):
             return before
         return None
+
+    def _is_free(self) -> bool:
+        """Whether a bracket is open in which any name may stand."""
+        return self.blind or any(frame.closer == "}" and not frame.outline.fields for frame in self.stack)
 
     def _lost_closer(self, at: int, comma: int, opener: str, opened: int, uneven: int) -> int:
         """A text whose closing quote was left out: it ends before the comma, if a known name follows."""
@@ -578,6 +626,7 @@ class Scan:
         edits: list[Edit] = []
         place = begin
         single = _wild(text, begin, end)
+        sure = single or self._is_wild()
         paths = [found.span() for found in _PATH.finditer(text, begin, end)] if single else []
         while (odd := _ODD.search(text, place, end)) is not None:
             place = odd.start()
@@ -591,8 +640,18 @@ class Scan:
                 edits.append(Edit(place, mark, _ESCAPED.get(mark) or f"\\u{ord(mark):04x}", "control"))
                 place += 1
             else:
-                place = self._backslash(place, end, edits, single, paths)
+                if sure and not single and _LONG_LATEX.match(text, place, end):
+                    edits.append(Edit(place, "", "\\", "backslash"))
+                    place += 2
+                else:
+                    place = self._backslash(place, end, edits, single, paths)
         return edits
+
+    def _is_wild(self) -> bool:
+        """Whether no backslash of the whole text was doubled, and some had to be."""
+        if self._wild is None:
+            self._wild = _wild(self.text, 0, self.size)
+        return self._wild
 
     def _backslash(self, at: int, end: int, edits: list[Edit], single: bool, paths: list[tuple[int, int]]) -> int:
         text = self.text
@@ -616,7 +675,7 @@ class Scan:
                 self._decline("the answer holds half of a surrogate pair", "lone_surrogate")
             edits.append(Edit(at, named[0], json.dumps(chr(code))[1:-1], "backslash"))
             return named.end()
-        if follower == "u" and re.match(r"[0-9a-fA-F]", text[at + 2 : at + 3]):
+        if follower == "u" and (text[at + 2 : at + 3] in _HEXADECIMAL or _UNICODE.search(text, at + 2, end)):
             self._decline("an escape of a character is cut", "lone_surrogate")
         edits.append(Edit(at, "", "\\", "backslash"))
         return at + 1 + (follower == "\\")
@@ -658,7 +717,7 @@ class Scan:
         if frame.closer == "}":
             return self._member(at, frame, level == len(self.stack) - 1, True, strays)
         outline = frame.outline.element(frame.number + 1)
-        if mark in CLOSERS:
+        if mark in CLOSERS or text[at : at + 2] in _PREFIXED:
             return WEAK if outline.may_be("string") else NONE
         if mark in _OPENING:
             fits = outline.may_be("object" if mark in "{｛" else "array")
@@ -686,7 +745,7 @@ class Scan:
             mark = text[at : at + 1]
             frame = self.stack[level]
             if mark not in _CLOSING or not mark or _CLOSING[mark] != frame.closer:
-                return NONE if strays or mark not in _CLOSING else MAYBE
+                return NONE if strays or mark not in _CLOSING or mark == ")" else MAYBE
             if frame.closer == "}" and not self.blind and self._lacks(frame):
                 return NONE if strays else MAYBE
             at += 1
@@ -939,6 +998,12 @@ class _Pairs:
         text = self.text
         quote = text[place]
         before, after = text[place - 1], text[place + 1 : place + 2]
+        if before in "nrt" and text[place - 2] == "\\":
+            before = " "
+        if after == "\\" and text[place + 2 : place + 3] in ("n", "r", "t"):
+            after = " "
+        if before in "([" and after in ")]" and after:
+            return
         if quote == '"':
             self.wrong |= (before == '"' and place > self.begin + 1) or _SEAM.match(text, place) is not None
         if quote in "'’`" and before.isalnum() and after.isalnum():
@@ -994,6 +1059,8 @@ class _Pairs:
 # --------------------------------------------------------------------------------------- backslashes
 
 _ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
+_UNICODE = re.compile(r"\\u[0-9a-fA-F]{4}")
 _OTHER_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))")
 _UNESCAPED = re.compile(
     r"\\(?:U(?![0-9a-fA-F]{8})|[^U\"\\/bfnrtux'`“”„«»‘’＂\n\d]|u(?![0-9a-fA-F{])|x(?![0-9a-fA-F]{2}))"
@@ -1007,6 +1074,9 @@ LONG_WORDS = (
     "rho|right|rightarrow|rangle|rceil|rfloor|rbrace|Rightarrow|ref"
 )
 _LATEX = re.compile(rf"\\(?:{LONG_WORDS}|nu|ne|ni|to|not|rm|bf)(?![A-Za-z])")
+
+
+_LONG_LATEX = re.compile(rf"\\(?:{LONG_WORDS})(?![A-Za-z])")
 
 
 def _wild(text: str, begin: int, end: int) -> bool:

@@ -1,0 +1,194 @@
+"""Signs in a mended document that a mark of its structure slipped, so that a text has more or less than is its own.
+
+A mark that lacks in the structure while one too many stands in a text has most likely moved there. Such a reading
+may be right and is not certain: it is doubted.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from seedbed.policy.edits import Edit
+
+SLIPPED = "a mark of the structure may have slipped into a text"
+DOUBLED = "quotation marks may be doubled"
+MIXED = "a text stands in other quotation marks than those beside it"
+
+_TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_STRUCTURAL = frozenset({"quote", "stray", "comma", "bracket", "control"})
+_ODD_COMMA = re.compile(r"(?<!\\),(?!\s|\d|\\[nrt])(?!(?<=\b\w,)\w\b)|[\s–—:;(\[{],|\A,")
+_ODD_EDGE = re.compile(r"\A(?:[\s,:;}\])]|\\[nt])|(?:[\s,:;{\[(]|\\[nt])\Z")
+_BLANK_EDGE = re.compile(r"\A(?:\s|\\t)|(?:\s|\\t)\Z")
+_STRAY_AND_BLANKS = re.compile(r'\\"[ \t]+\Z|\A[ \t]+\\"')
+_BETWEEN_LETTERS = re.compile(r'(?<!\\)[^\W\d_\u0600-\U0001ffff]\\"[^\W\d_\u0600-\U0001ffff]')
+_END_OF_LINE = re.compile(r'\\"[,:]?(?:\\r)?\\n[ \t]|\\"[,:](?:\\r)?\\n|,(?:\\r)?\\n(?:[ \t]|\\t)')
+_SEPARATED = re.compile(r'(?:\A|,\s*)\\"[^"\\]*\\",')
+_TIGHT_NUMBERS, _LOOSE_NUMBERS = re.compile(r"\d,[-\d]"), re.compile(r"\d,\s+[-\d]")
+_TYPOGRAPHIC = frozenset("“”„«»＂〝〞")
+
+
+class _Signs:
+    """The texts of a mended document, and the edits that touched each."""
+
+    def __init__(self, mended: str, edits: Sequence[Edit], begin: int) -> None:
+        self.mended = mended
+        self.spans = [found.span() for found in _TEXT.finditer(mended)]
+        self.strays: dict[int, list[int]] = {}
+        self.breaks: set[int] = set()
+        """Texts with a raw line break or tab."""
+        self.put: dict[int, list[bool]] = {}
+        """Texts of which a quote was missing: at the beginning, at the end."""
+        self.turned: dict[int, list[str]] = {}
+        """Texts between other quotes than ASCII ones: which, at the beginning and at the end."""
+        self.commas: list[int] = []
+        self.numbers: set[int] = set()
+        self.brackets = False
+        firsts = [span[0] for span in self.spans]
+        shift = -begin
+        for edit in edits:
+            place = edit.at + shift
+            shift += len(edit.inserted) - len(edit.removed)
+            self._book(edit, place, bisect_right(firsts, place) - 1)
+
+    def _book(self, edit: Edit, place: int, number: int) -> None:
+        if edit.kind == "bracket":
+            self.brackets = True
+        elif edit.kind == "comma":
+            if not edit.removed:
+                self.commas.append(place)
+        elif edit.kind == "number":
+            self.numbers.add(place + len(edit.inserted))
+        elif edit.kind == "stray":
+            self.strays.setdefault(number, []).append(place)
+        elif edit.kind == "control":
+            if edit.removed in "\r\n\t":
+                self.breaks.add(number)
+        elif edit.kind == "quote":
+            end = place != self.spans[number][0]
+            if edit.removed:
+                self.turned.setdefault(number, ['"', '"'])[end] = edit.removed
+            else:
+                self.put.setdefault(number, [False, False])[end] = True
+
+    def inside(self, number: int) -> str:
+        begin, end = self.spans[number]
+        return self.mended[begin + 1 : end - 1]
+
+    def before(self, number: int) -> str:
+        """The mark before a text, past white space."""
+        begin = self.spans[number][0]
+        return self.mended[max(0, begin - 200) : begin].rstrip()[-1:]
+
+    def after(self, number: int) -> str:
+        end = self.spans[number][1]
+        return self.mended[end : end + 200].lstrip()[:1]
+
+    def is_name(self, number: int) -> bool:
+        return self.after(number) == ":"
+
+    @property
+    def halves(self) -> list[int]:
+        """Texts that lacked a quote; not names that had none."""
+        return [number for number, (first, last) in self.put.items() if not (first and last and self.is_name(number))]
+
+    def texts(self) -> list[str]:
+        return [self.mended[begin + 1 : end - 1] for begin, end in self.spans]
+
+
+def traces(mended: str, edits: Sequence[Edit], begin: int) -> tuple[str, ...]:
+    """The reasons to doubt a document that ``edits`` made; ``begin`` is where it began in the text as it came."""
+    if not any(edit.kind in _STRUCTURAL for edit in edits):
+        return ()
+    signs = _Signs(mended, edits, begin)
+    found = []
+    if any(reason(signs) for reason in (_quote_slipped, _comma_slipped, _bracket_slipped, _break_slipped)):
+        found.append(SLIPPED)
+    if any(_is_doubled(signs, number, places) for number, places in signs.strays.items()):
+        found.append(DOUBLED)
+    if signs.turned and _is_mixed(signs):
+        found.append(MIXED)
+    return tuple(found)
+
+
+def _quote_slipped(signs: _Signs) -> bool:
+    """A quote was missing, and stands in a text; or what is beside it looks like a sign that took its place."""
+    halves = signs.halves
+    if not halves:
+        return False
+    if signs.strays or (len(halves) > 1 and not all(map(signs.is_name, halves))):
+        return True
+    texts = signs.texts()
+    if any(text.count('\\"') % 2 or _BLANK_EDGE.search(text) or not _is_even(text) for text in texts):
+        return True
+    beside = {each for number in halves for each in (number - 1, number, number + 1)}
+    return any(_ODD_EDGE.search(texts[each]) for each in beside if 0 <= each < len(texts))
+
+
+def _comma_slipped(signs: _Signs) -> bool:
+    if not signs.commas:
+        return False
+    if any(_ODD_COMMA.search(text) or _BLANK_EDGE.search(text) for text in signs.texts()):
+        return True
+    if any(place in signs.numbers for place in signs.commas):
+        return True
+    if _TIGHT_NUMBERS.search(signs.mended) and _LOOSE_NUMBERS.search(signs.mended):
+        return True
+    for place in signs.commas:
+        before = signs.mended[max(0, place - 200) : place].rstrip()
+        if before.endswith("'\"") and before.rpartition('"')[0].rpartition('"')[2].count("'") % 2:
+            return True
+    return False
+
+
+def _is_even(text: str) -> bool:
+    """Whether the brackets of a text come in pairs, by their number."""
+    return text.count("{") == text.count("}") and text.count("[") == text.count("]")
+
+
+def _bracket_slipped(signs: _Signs) -> bool:
+    if not signs.brackets:
+        return False
+    return any(not _is_even(text) or _BLANK_EDGE.search(text) for text in signs.texts())
+
+
+def _break_slipped(signs: _Signs) -> bool:
+    """A quote moved over the white space of the document's own layout, which then looks like that of the text."""
+    on_lines, on_tabs = "\n" in signs.mended, "\n\t" in signs.mended
+    for number in signs.breaks:
+        text = signs.inside(number)
+        if _END_OF_LINE.search(text):
+            return True
+        bare = text
+        while bare[-1:] == " " or bare.endswith("\\t"):
+            bare = bare[:-1] if bare[-1] == " " else bare[:-2]
+        if bare.endswith(("\\n", "\\r")):
+            end = signs.spans[number][1]
+            if bare != text or (on_lines and signs.mended[end : end + 1] not in ",\n\r"):
+                return True
+        if signs.before(number) != ":" and (
+            (on_lines and text.startswith(("\\n", "\\r"))) or (on_tabs and text.startswith("\\t"))
+        ):
+            return True
+    return False
+
+
+def _is_doubled(signs: _Signs, number: int, strays: Sequence[int]) -> bool:
+    """Two quotes in place of one, or a quote that left its place between two texts of a list."""
+    begin, end = signs.spans[number]
+    if len(strays) == 2 and strays[0] == begin + 1 and strays[1] == end - 3:
+        return True
+    text = signs.inside(number)
+    if _STRAY_AND_BLANKS.search(text) is not None or _BETWEEN_LETTERS.search(text) is not None:
+        return True
+    return signs.before(number) != ":" and _SEPARATED.search(text) is not None
+
+
+def _is_mixed(signs: _Signs) -> bool:
+    """Typographic quotes around a text where others stand in ASCII ones, or of two sorts around one text."""
+    values = [number for number in range(len(signs.spans)) if not signs.is_name(number)]
+    odd = [number for number in values if _TYPOGRAPHIC.intersection(signs.turned.get(number, ()))]
+    plain = len(values) - len(odd)
+    uneven = [number for number in odd if '"' in signs.turned[number] and number not in signs.put]
+    return bool(odd) and (plain > len(odd) or (bool(uneven) and len(uneven) < len(values)))
