@@ -53,8 +53,8 @@ _CODE = [
     'print("hello, world")\nfor i in range(3):\n\tprint(i)',
     'const m = {key: "v", n: [1, 2]};\nif (m["key"]) { go(); }',
     'SELECT "name", \'x\' FROM t WHERE a = "b";',
-    "#include <stdio.h>\nint main() { puts(\"hi\\n\"); return 0; }",
-    'grep -E "^[a-z]+\\d{2}$" file.txt | awk \'{print $1}\'',
+    '#include <stdio.h>\nint main() { puts("hi\\n"); return 0; }',
+    "grep -E \"^[a-z]+\\d{2}$\" file.txt | awk '{print $1}'",
     '<a href="x.html" class="b">link</a>',
 ]
 _FORMULAS = [
@@ -131,7 +131,9 @@ class Writer:
 
     def number(self) -> Any:
         draw = self.draw
-        return draw.choice([draw.randrange(100), draw.randrange(-9, 9), round(draw.random() * 90, 2), 1e-7, 12345678901])
+        return draw.choice(
+            [draw.randrange(100), draw.randrange(-9, 9), round(draw.random() * 90, 2), 1e-7, 12345678901]
+        )
 
 
 # --------------------------------------------------------------------------------------- the shapes
@@ -201,9 +203,15 @@ def _code(w: Writer) -> Any:
     }  # fmt: skip
 
 
-@_shape("problem", _record("problem steps answer", problem=_S, steps=_many(_S), answer=_S, points={"anyOf": [_N, {"type": "null"}]}))
+@_shape(
+    "problem",
+    _record("problem steps answer", problem=_S, steps=_many(_S), answer=_S, points={"anyOf": [_N, {"type": "null"}]}),
+)
 def _problem(w: Writer) -> Any:
-    value = {"problem": f"{w.clause()} {w.one(*_FORMULAS)}", "steps": [w.one(w.text(), w.one(*_FORMULAS)) for _ in range(2)]}
+    value = {
+        "problem": f"{w.clause()} {w.one(*_FORMULAS)}",
+        "steps": [w.one(w.text(), w.one(*_FORMULAS)) for _ in range(2)],
+    }
     value["answer"] = w.one(*_FORMULAS, "42", w.text())
     return {**value, "points": w.one(None, 2, 0.5)} if w.draw.random() < 0.6 else value
 
@@ -243,13 +251,20 @@ def _article(w: Writer) -> Any:
 def _quiz(w: Writer) -> Any:
     return {
         "questions": [
-            {"q": w.text(), "options": [w.one(w.word(), w.text()) for _ in range(3)], "right": w.draw.randrange(3), "why": w.text()}
+            {
+                "q": w.text(),
+                "options": [w.one(w.word(), w.text()) for _ in range(3)],
+                "right": w.draw.randrange(3),
+                "why": w.text(),
+            }
             for _ in range(w.draw.randrange(1, 3))
         ]
     }
 
 
-@_shape("measures", _record(unit=_S, values=_many(_N), table=_many(_many(_N)), mean=_N, note={"type": ["string", "null"]}))
+@_shape(
+    "measures", _record(unit=_S, values=_many(_N), table=_many(_many(_N)), mean=_N, note={"type": ["string", "null"]})
+)
 def _measures(w: Writer) -> Any:
     return {
         "unit": w.one("km", "°C", "m/s", 'inch (")'),
@@ -276,7 +291,10 @@ def _measures(w: Writer) -> Any:
 def _blocks(w: Writer) -> Any:
     return {
         "blocks": [
-            w.one({"type": "text", "text": w.text()}, {"type": "image", "src": w.one(*_LINKS), "alt": w.text(), "width": 5})
+            w.one(
+                {"type": "text", "text": w.text()},
+                {"type": "image", "src": w.one(*_LINKS), "alt": w.text(), "width": 5},
+            )
             for _ in range(w.draw.randrange(1, 4))
         ]
     }
@@ -285,13 +303,20 @@ def _blocks(w: Writer) -> Any:
 @_shape(
     "group",
     _record(
-        answers=_many(_record("key summary", key={"type": "string", "enum": ["a", "b", "c"]}, summary=_S, tags=_many(_S), good=_B))
+        answers=_many(
+            _record("key summary", key={"type": "string", "enum": ["a", "b", "c"]}, summary=_S, tags=_many(_S), good=_B)
+        )
     ),
 )
 def _group(w: Writer) -> Any:
     return {
         "answers": [
-            {"key": key, "summary": w.text(), **({"tags": w.texts()} if w.draw.random() < 0.5 else {}), "good": w.one(True, False)}
+            {
+                "key": key,
+                "summary": w.text(),
+                **({"tags": w.texts()} if w.draw.random() < 0.5 else {}),
+                "good": w.one(True, False),
+            }
             for key in w.draw.sample("abc", w.draw.randrange(1, 4))
         ]
     }
@@ -483,7 +508,15 @@ def _cut(subject: Subject) -> tuple[str, Any]:
             missing = "}]"["{[".index(mark)] + missing
         elif not inside and mark in "}]":
             missing = missing[1:]
-    forms = ['"' * inside + missing, '"' + missing, missing, missing[-1:], '"' * inside + missing[1:], '"}', '..."' + missing]
+    forms = [
+        '"' * inside + missing,
+        '"' + missing,
+        missing,
+        missing[-1:],
+        '"' * inside + missing[1:],
+        '"}',
+        '..."' + missing,
+    ]
     forms += ['"' * inside + "," + missing, '"' * inside + "\n" + missing + "\n```", '"' * inside + missing + "}"]
     return cut + draw.choice(forms), subject.value
 
@@ -522,7 +555,8 @@ def _strings(value: Any) -> Iterator[str]:
 
 def _changed(subject: Subject, change: Callable[[str], str], share: float = 1.0) -> list[Piece]:
     found = [
-        (kind, change(text) if kind == "text" and subject.draw.random() < share else text) for kind, text in subject.pieces
+        (kind, change(text) if kind == "text" and subject.draw.random() < share else text)
+        for kind, text in subject.pieces
     ]
     if found == subject.pieces:
         raise Unfit
@@ -565,7 +599,10 @@ def _(subject: Subject) -> tuple[str, Any]:
 def _(subject: Subject) -> tuple[str, Any]:
     if not any(re.search(r"\\[^nrtbfu\"\\/]", text) for text in _strings(subject.value)):
         raise Unfit
-    if any(mark in text for text in _strings(subject.value) for mark in ("\n", '"', "\t", "\\\\")) or subject.layout.plain:
+    if (
+        any(mark in text for text in _strings(subject.value) for mark in ("\n", '"', "\t", "\\\\"))
+        or subject.layout.plain
+    ):
         raise Unfit
     return subject.text.replace("\\\\", "\\"), subject.value
 
@@ -604,10 +641,19 @@ def _(subject: Subject) -> tuple[str, Any]:
     pieces = subject.pieces
     for number, (kind, text) in enumerate(pieces):
         key = number + 3 < len(pieces) and pieces[number + 3][0] == ":" and pieces[number + 1][1].isidentifier()
-        shut = number >= 2 and number + 1 < len(pieces) and pieces[number + 1][0] == ":" and pieces[number - 1][1].isidentifier()
+        shut = (
+            number >= 2
+            and number + 1 < len(pieces)
+            and pieces[number + 1][0] == ":"
+            and pieces[number - 1][1].isidentifier()
+        )
         if (kind == "open" and key) or (kind == "shut" and shut):
             continue
-        out.append("," + text if kind in "}]" and number and pieces[number - 1][0] == "gap" and "\n" in pieces[number - 1][1] else text)
+        out.append(
+            "," + text
+            if kind in "}]" and number and pieces[number - 1][0] == "gap" and "\n" in pieces[number - 1][1]
+            else text
+        )
     return re.sub(r"(\n[ \t]*),([}\]])", r",\1\2", "".join(out)), subject.value
 
 
@@ -623,7 +669,11 @@ def _(subject: Subject) -> tuple[str, Any]:
 
 @_harm("missing comma", True)
 def _(subject: Subject) -> tuple[str, Any]:
-    found = [n for n, (kind, _) in enumerate(subject.pieces) if kind == "," and subject.layout.after_comma + (subject.layout.indent or "")]
+    found = [
+        n
+        for n, (kind, _) in enumerate(subject.pieces)
+        if kind == "," and subject.layout.after_comma + (subject.layout.indent or "")
+    ]
     if not found:
         raise Unfit
     at = subject.draw.choice(found)
@@ -645,7 +695,7 @@ def _(subject: Subject) -> tuple[str, Any]:
     if not found:
         raise Unfit
     at = subject.draw.choice(found)
-    remark = subject.draw.choice([" // here it comes\n", " /* it's one, \"two\" */ ", " # as asked\n"])
+    remark = subject.draw.choice([" // here it comes\n", ' /* it\'s one, "two" */ ', " # as asked\n"])
     return _join([*subject.pieces[: at + 1], ("gap", remark), *subject.pieces[at + 1 :]]), subject.value
 
 
@@ -674,7 +724,9 @@ def _(subject: Subject) -> tuple[str, Any]:
 @_harm("odd spaces", True)
 def _(subject: Subject) -> tuple[str, Any]:
     odd = subject.draw.choice("\xa0\u200b\u3000\ufeff\u2009")
-    return _join([(kind, text + odd if kind in (",", ":", "{", "[", "gap") else text) for kind, text in subject.pieces]), subject.value
+    return _join(
+        [(kind, text + odd if kind in (",", ":", "{", "[", "gap") else text) for kind, text in subject.pieces]
+    ), subject.value
 
 
 @_harm("hexadecimal")
@@ -684,7 +736,9 @@ def _(subject: Subject) -> tuple[str, Any]:
         raise Unfit
     at = subject.draw.choice(found)
     number = int(subject.pieces[at][1])
-    form = subject.draw.choice([f"0x{number:x}", f"0X{number:X}", f"0b{number:b}", f"0o{number:o}", f"{number}n", f"{number:,}", f"0{number}"])
+    form = subject.draw.choice(
+        [f"0x{number:x}", f"0X{number:X}", f"0b{number:b}", f"0o{number:o}", f"{number}n", f"{number:,}", f"0{number}"]
+    )
     if form == str(number):
         raise Unfit
     return _join([*subject.pieces[:at], ("bare", form), *subject.pieces[at + 1 :]]), subject.value
@@ -712,7 +766,9 @@ def _(subject: Subject) -> tuple[str, Any]:
     found = [n for n, (kind, _) in enumerate(subject.pieces) if kind in (",", "]", "}")]
     at = subject.draw.choice(found)
     mark = subject.pieces[at][1]
-    form = subject.draw.choice([", ...", ",\n  // ... alte elemente\n", ", …", ", /* etc. */", ', "..."', " ... ", ", [...]", ", {...}"])
+    form = subject.draw.choice(
+        [", ...", ",\n  // ... alte elemente\n", ", …", ", /* etc. */", ', "..."', " ... ", ", [...]", ", {...}"]
+    )
     return _join([*subject.pieces[:at], ("gap", form), *subject.pieces[at:]]) if mark != "," else _join(
         [*subject.pieces[:at], ("gap", form), *subject.pieces[at:]]
     ), None

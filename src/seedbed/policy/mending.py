@@ -40,7 +40,10 @@ _ESCAPED_NAME = re.compile(r'(?<=[{,\s])\\"([^"\\\n]{1,80})\\"(?=\s*:)')
 _FIRST_NAME = re.compile(r'\A[^"{\[]{0,400}[{\[]\s*(?:[{\[]\s*)?\\"[^"\\\n]{1,80}\\"\s*:')
 _ENTITY = re.compile(r"&(?:quot|amp|lt|gt|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _QUOTE_ENTITY = re.compile(r"[{\[]\s*(?:[{\[]\s*)?&(?:quot|#34|#[xX]22);")
-_PIECE_BEFORE = re.compile(r"""(?:["'”]\s*[}\]]*\s*[:：]\s*|[,，]\s*|[{}\[\]"])\Z""")
+_SIGN_OF_JSON = re.compile(r"""["{}\[\]]|\A[\W_]*[^\w\s`~*#>-][\W_]*\Z""")
+_PIECE_BEFORE = re.compile(
+    r"""(?:["'“„«]\w{0,40}|["'”]\w{0,40}[,\s{]*[:：]\s*|["'”]\s*[}\]]*\s*[:：]\s*|[,，]\s*|[{}\[\]"])\Z"""
+)
 _MEMBER = re.compile(r"""["“]([^"“”\n]{1,80})["”]\s*[:：]\s*(?=["“\d\[{tfn-])""")
 _BARE_MEMBER = re.compile(r"""["'“]([^"'“”\n:]{1,80})["'”]\s*[:：]""")
 _LEFT_OUT = re.compile(
@@ -166,8 +169,7 @@ def _plain(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
     if any(_told(other) != _told(chosen) for other in documents[1:]):
         raise NotRepairable("the answer holds more than one JSON document", code="two_documents")
     end = chosen.end
-    tail = _TAIL.match(text, end)
-    extra = tail is not None and len(documents) == 1
+    extra = len(documents) == 1 and _TAIL.match(text, end) is not None
     _look_around(text, start, documents, examples, outline, extra)
     found = [*chosen.doubts, *traces(chosen.strict, chosen.edits, chosen.begin)]
     edits = []
@@ -176,7 +178,7 @@ def _plain(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
     edits += chosen.edits
     if text[end:].strip(" \t\r\n"):
         brackets = extra and any(mark in text[end:] for mark in "]})")
-        if brackets and outline.is_blind and len(text[end:].strip()) > 1:
+        if brackets and outline.is_blind and text[end:].strip() != text[end - 1]:
             found.append("closing brackets stand after the document")
         edits.append(Edit(end, text[end:], "", "bracket" if brackets else "around"))
     return Repaired(chosen.value, tuple(edits), tuple(found)), chosen.strict
@@ -285,20 +287,34 @@ def _look_around(
     """Refuse where the text around a document looks like a piece of one."""
     spans = sorted([(each.begin, each.end) for each in documents] + examples)
     place = start
+    closers = extra and text[documents[0].end :].strip() != ""
     for begin, end in spans:
         _piece(text[place:begin], outline)
-        if _PIECE_BEFORE.search(text[place:begin]):
+        before = text[place:begin]
+        if (
+            _PIECE_BEFORE.search(before)
+            or not _is_even(before)
+            or before.count('"') % 2
+            or (closers and _SIGN_OF_JSON.search(before))
+        ):
             raise NotRepairable("a piece of JSON stands before the document", code="not_json")
         place = end
     after = text[place:]
     _piece(after, outline)
     if extra:
         return
+    if not _is_even(after):
+        raise NotRepairable("a piece of JSON stands after the document", code="not_json")
     bare = after.lstrip(_BLANKS)
     if bare[:1] in (",", ":", '"', "，", "：") or (after and after[0] not in _BLANKS and after[0] not in "`<.;)。~"):
         raise NotRepairable("a piece of JSON stands after the document", code="not_json")
     if after.count('"') % 2 and bare.find('"') < 80:
         raise NotRepairable("a quote stands after the document", code="not_json")
+
+
+def _is_even(prose: str) -> bool:
+    """Whether brackets come in pairs, by their number."""
+    return prose.count("{") == prose.count("}") and prose.count("[") == prose.count("]")
 
 
 def _piece(prose: str, outline: Outline) -> None:

@@ -71,6 +71,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\
 _LOOSE_NUMBER = re.compile(r"([-+]?)(0|[1-9][0-9]*)?(\.?)([0-9]*)((?:[eE][-+]?[0-9]+)?)(?![\w.+-])")
 _WORD = re.compile(r"[A-Za-z_]+(?![\w.+-])")
 _WORDS = {"true": "true", "false": "false", "null": "null", "none": "null"}
+_PIECE_OF_WORD = re.compile(r"(?i)nu|nul|no|non|tr|tru|fa|fal|fals")
 _NO_NUMBER = re.compile(r"(?i)[-+]?(?:nan|inf(?:inity)?)\b")
 _ODD = re.compile(r'[\\"\x00-\x1f]')
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
@@ -119,6 +120,7 @@ class Scan:
         self._more = True
         self._values = _VALUES
         self._wild: bool | None = None
+        self._escapes: bool | None = None
         self._end = 0  # of the last value
 
     # -------------------------------------------------------------------------------- structure
@@ -167,17 +169,27 @@ class Scan:
         return self._value(at, frame.outline.field(frame.key))
 
     def _check_last_comma(self, at: int, frame: _Frame) -> None:
-        """A comma before the end of it all, where more may have stood: a document that was cut ends so as well."""
-        before = self.text[max(0, frame.comma - 200) : frame.comma]
-        on_own_line = "\n" in self.text[frame.comma : at] or "\n" in before[len(before.rstrip()) :]
-        if self.text[at] != ")" and not on_own_line and self._may_go_on(frame) and self._is_end(at):
+        """A comma before a bracket that stands where more may have stood: a document that was cut ends so as well."""
+        if self.text[at] == ")" or not self._may_go_on(frame):
+            return
+        laid_out = self._is_laid_out(at, frame)
+        whole = len(self.stack) == 1 and frame.closer == "}" and bool(frame.outline.fields)
+        if laid_out is None or (not laid_out and not whole and self._is_end(at)):
             self._doubt("the answer may have been cut after a comma")
 
-    def _check_doubled(self, frame: _Frame) -> None:
-        """A list of one list that lacks its end: its beginning may be one too many."""
-        after = self.text[frame.at + 1 : frame.at + 200].lstrip()[:1]
-        if frame.closer == "]" and frame.number <= 1 and after == "[":
-            self._doubt("a bracket may be doubled")
+    def _is_laid_out(self, at: int, frame: _Frame) -> bool | None:
+        """Whether a closing bracket stands on a line of its own; None where its margin is not that of its object."""
+        text = self.text
+        before = text[max(0, frame.comma - 200) : frame.comma]
+        line = text.rfind("\n", frame.comma, at)
+        if line < 0:
+            return "\n" in before[len(before.rstrip()) :]
+        first = text.rfind("\n", max(0, frame.at - 200), frame.at)
+        if first >= 0 or frame.at < 200:
+            margin = text[first + 1 : frame.at]
+            if text[line + 1 : at] != margin[: len(margin) - len(margin.lstrip())]:
+                return None
+        return len(self.stack) < 2 or text[at + 1 : at + 2] not in _CLOSING
 
     def _may_go_on(self, frame: _Frame) -> bool:
         """Whether an open bracket may hold more than what has come."""
@@ -191,6 +203,12 @@ class Scan:
                 return False
             at = _SPACE.match(self.text, at + 1).end()  # type: ignore[union-attr]
         return True
+
+    def _check_doubled(self, frame: _Frame) -> None:
+        """A list of one list that lacks its end: its beginning may be one too many."""
+        after = self.text[frame.at + 1 : frame.at + 200].lstrip()[:1]
+        if frame.closer == "]" and frame.number <= 1 and after == "[":
+            self._doubt("a bracket may be doubled")
 
     def _unclosed(self, at: int, frame: _Frame) -> bool:
         """Put in the bracket that is missing before a comma, where what comes next clearly belongs one further out."""
@@ -248,7 +266,8 @@ class Scan:
             return self._close(at), True
         if not mark:
             self._truncated()
-        if not (at > end or self.text[end - 1 : end] in _CLOSING) or not self._starts(frame, at):
+        apart = at > end or (self.text[end - 1 : end] in _CLOSING and (mark in _OPENING or mark in CLOSERS))
+        if not apart or not self._starts(frame, at):
             self._decline(f"after a value stands {mark!r}", "not_json", at)
         self._seam(end - 1, at)
         self._insert_sorted(Edit(end, "", ",", "comma"))
@@ -647,6 +666,12 @@ class Scan:
                     place = self._backslash(place, end, edits, single, paths)
         return edits
 
+    def _has_escapes(self) -> bool:
+        """Whether characters are written by their number elsewhere in the text."""
+        if self._escapes is None:
+            self._escapes = _UNICODE.search(self.text) is not None
+        return self._escapes
+
     def _is_wild(self) -> bool:
         """Whether no backslash of the whole text was doubled, and some had to be."""
         if self._wild is None:
@@ -675,8 +700,10 @@ class Scan:
                 self._decline("the answer holds half of a surrogate pair", "lone_surrogate")
             edits.append(Edit(at, named[0], json.dumps(chr(code))[1:-1], "backslash"))
             return named.end()
-        if follower == "u" and (text[at + 2 : at + 3] in _HEXADECIMAL or _UNICODE.search(text, at + 2, end)):
+        if follower == "u" and text[at + 2 : at + 3] in _HEXADECIMAL:
             self._decline("an escape of a character is cut", "lone_surrogate")
+        if _BROKEN_ESCAPE.match(text, at) and self._has_escapes():
+            self._decline("an escape of a character is broken", "lone_surrogate")
         edits.append(Edit(at, "", "\\", "backslash"))
         return at + 1 + (follower == "\\")
 
@@ -884,6 +911,8 @@ class Scan:
         if piece.endswith(","):
             piece = piece[:-1].rstrip()
         place = _BLANK.match(text, at + len(piece)).end()  # type: ignore[union-attr]
+        if _PIECE_OF_WORD.fullmatch(piece):
+            self._truncated()
         if not piece or not self._stops(at + len(piece)) or text[place : place + 1] in ("", "]"):
             self._decline("where a text without quotes ends cannot be told", "two_readings", at)
         return at + len(piece)
@@ -1061,6 +1090,7 @@ class _Pairs:
 _ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _UNICODE = re.compile(r"\\u[0-9a-fA-F]{4}")
+_BROKEN_ESCAPE = re.compile(r"\\[^\w\\\"]u[0-9a-fA-F]{4}|\\u|\\\.\.\.")
 _OTHER_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))")
 _UNESCAPED = re.compile(
     r"\\(?:U(?![0-9a-fA-F]{8})|[^U\"\\/bfnrtux'`“”„«»‘’＂\n\d]|u(?![0-9a-fA-F{])|x(?![0-9a-fA-F]{2}))"

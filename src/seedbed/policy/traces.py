@@ -17,14 +17,21 @@ DOUBLED = "quotation marks may be doubled"
 MIXED = "a text stands in other quotation marks than those beside it"
 
 _TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
-_STRUCTURAL = frozenset({"quote", "stray", "comma", "bracket", "control"})
-_ODD_COMMA = re.compile(r"(?<!\\),(?!\s|\d|\\[nrt])(?!(?<=\b\w,)\w\b)|[\s–—:;(\[{],|\A,")
+_STRUCTURAL = frozenset({"quote", "stray", "comma", "bracket", "control", "word"})
+_ODD_COMMA = re.compile(r",(?!\s|\d|\\[nrt])|[\s–—:;(\[{],|\A,")
 _ODD_EDGE = re.compile(r"\A(?:[\s,:;}\])]|\\[nt])|(?:[\s,:;{\[(]|\\[nt])\Z")
 _BLANK_EDGE = re.compile(r"\A(?:\s|\\t)|(?:\s|\\t)\Z")
 _STRAY_AND_BLANKS = re.compile(r'\\"[ \t]+\Z|\A[ \t]+\\"')
 _BETWEEN_LETTERS = re.compile(r'(?<!\\)[^\W\d_\u0600-\U0001ffff]\\"[^\W\d_\u0600-\U0001ffff]')
-_END_OF_LINE = re.compile(r'\\"[,:]?(?:\\r)?\\n[ \t]|\\"[,:](?:\\r)?\\n|,(?:\\r)?\\n(?:[ \t]|\\t)')
-_SEPARATED = re.compile(r'(?:\A|,\s*)\\"[^"\\]*\\",')
+_END_OF_LINE = re.compile(
+    r'\\"[,:]?(?:\\r)?\\n[ \t]|\\"[,:](?:\\r)?\\n|,(?:\\r)?\\n(?:[ \t]|\\t)|\A[ \t]+\\n|\\n[\s,}\]]*[}\]][\s,}\]]*\Z'
+)
+_SEPARATED = re.compile(r'\\",(?:\S|\s*\')|,\\"|[\'’”»]\s*,\s*\\"|(?:\A|,\s*)\\"(?:[^"\\]|\\[^"])*\\",')
+_GOES_ON = re.compile(r",?[ \t]*[\r\n]")
+_DOUBLE = re.compile("[“”„«»]")
+_BREAK_BEFORE = re.compile(r"(?<!\\)\\[nrt]\Z")
+_MEMBER = re.compile(r'\\"[\w $-]{1,40}\\"\s*:\s*\\"')
+_TOUCHING = re.compile(r'(?<!\s)\\"[^\w\\]?\\"|\\"[^\w\\]?\\"(?!\s)')
 _TIGHT_NUMBERS, _LOOSE_NUMBERS = re.compile(r"\d,[-\d]"), re.compile(r"\d,\s+[-\d]")
 _TYPOGRAPHIC = frozenset("“”„«»＂〝〞")
 
@@ -43,8 +50,9 @@ class _Signs:
         self.turned: dict[int, list[str]] = {}
         """Texts between other quotes than ASCII ones: which, at the beginning and at the end."""
         self.commas: list[int] = []
-        self.numbers: set[int] = set()
-        self.brackets = False
+        self.spare: list[int] = []
+        self.numbers = self.brackets = False
+        self.prefixes = 0
         firsts = [span[0] for span in self.spans]
         shift = -begin
         for edit in edits:
@@ -56,10 +64,11 @@ class _Signs:
         if edit.kind == "bracket":
             self.brackets = True
         elif edit.kind == "comma":
-            if not edit.removed:
-                self.commas.append(place)
+            (self.spare if edit.removed else self.commas).append(place)
         elif edit.kind == "number":
-            self.numbers.add(place + len(edit.inserted))
+            self.numbers = True
+        elif edit.kind == "word":
+            self.prefixes += edit.removed in "uU"
         elif edit.kind == "stray":
             self.strays.setdefault(number, []).append(place)
         elif edit.kind == "control":
@@ -90,8 +99,13 @@ class _Signs:
 
     @property
     def halves(self) -> list[int]:
-        """Texts that lacked a quote; not names that had none."""
-        return [number for number, (first, last) in self.put.items() if not (first and last and self.is_name(number))]
+        """Texts that lacked one quote of two."""
+        return [number for number, (first, last) in self.put.items() if first != last]
+
+    @property
+    def bare(self) -> list[int]:
+        """Texts that lacked both quotes; not names."""
+        return [number for number, (first, last) in self.put.items() if first and last and not self.is_name(number)]
 
     def texts(self) -> list[str]:
         return [self.mended[begin + 1 : end - 1] for begin, end in self.spans]
@@ -103,7 +117,7 @@ def traces(mended: str, edits: Sequence[Edit], begin: int) -> tuple[str, ...]:
         return ()
     signs = _Signs(mended, edits, begin)
     found = []
-    if any(reason(signs) for reason in (_quote_slipped, _comma_slipped, _bracket_slipped, _break_slipped)):
+    if any(reason(signs) for reason in (_several_faults, _quote_slipped, _comma_slipped, _bracket_slipped, _break_slipped)):
         found.append(SLIPPED)
     if any(_is_doubled(signs, number, places) for number, places in signs.strays.items()):
         found.append(DOUBLED)
@@ -112,34 +126,66 @@ def traces(mended: str, edits: Sequence[Edit], begin: int) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _several_faults(signs: _Signs) -> bool:
+    """Faults of several kinds may be one mark that moved, or one that took the place of another."""
+    return sum(map(bool, (signs.commas, signs.spare, signs.brackets, signs.halves))) > 1
+
+
 def _quote_slipped(signs: _Signs) -> bool:
     """A quote was missing, and stands in a text; or what is beside it looks like a sign that took its place."""
+    texts = signs.texts()
+    if any(_BLANK_EDGE.search(text) and signs.is_name(number) for number, text in enumerate(texts)):
+        return True
+    if 0 < 3 * signs.prefixes < len(texts):
+        return True
     halves = signs.halves
+    uneven = any((first == '"') != (last == '"') for first, last in signs.turned.values())
+    if any(_ODD_EDGE.search(texts[number]) for number in signs.bare):
+        return True
+    if not halves and not uneven:
+        return False
+    if any(_BLANK_EDGE.search(text) for text in texts):
+        return True
     if not halves:
         return False
     if signs.strays or (len(halves) > 1 and not all(map(signs.is_name, halves))):
         return True
-    texts = signs.texts()
-    if any(text.count('\\"') % 2 or _BLANK_EDGE.search(text) or not _is_even(text) for text in texts):
+    if any(text.count('\\"') % 2 or not _is_even(text) for text in texts):
         return True
-    beside = {each for number in halves for each in (number - 1, number, number + 1)}
-    return any(_ODD_EDGE.search(texts[each]) for each in beside if 0 <= each < len(texts))
+    if any(text[:1] == "'" or text[-1:] == "'" for text in (texts[each] for each in halves) if text.count("'") % 2):
+        return True
+    beside = {each for number in halves for each in (number - 1, number, number + 1) if 0 <= each < len(texts)}
+    return any(map(_ODD_EDGE.search, (texts[each] for each in beside))) or any(
+        map(_ODD_COMMA.search, (texts[each] for each in halves))
+    )
 
 
 def _comma_slipped(signs: _Signs) -> bool:
+    """A comma was missing, and stands in a text or in a number; or it may have stood in place of another mark."""
     if not signs.commas:
         return False
-    if any(_ODD_COMMA.search(text) or _BLANK_EDGE.search(text) for text in signs.texts()):
+    mended = signs.mended
+    if signs.numbers:
         return True
-    if any(place in signs.numbers for place in signs.commas):
-        return True
-    if _TIGHT_NUMBERS.search(signs.mended) and _LOOSE_NUMBERS.search(signs.mended):
-        return True
-    for place in signs.commas:
-        before = signs.mended[max(0, place - 200) : place].rstrip()
-        if before.endswith("'\"") and before.rpartition('"')[0].rpartition('"')[2].count("'") % 2:
+    for number, text in enumerate(signs.texts()):
+        if _ODD_COMMA.search(text) or _BLANK_EDGE.search(text) or not _is_even(text):
             return True
-    return False
+        if "," in text and signs.is_name(number):
+            return True
+    if _TIGHT_NUMBERS.search(mended) and _LOOSE_NUMBERS.search(mended):
+        return True
+    return any(_is_odd_seam(mended, place) for place in signs.commas)
+
+
+def _is_odd_seam(mended: str, comma: int) -> bool:
+    """Whether beside a comma that was put in stands an empty text, or one with half of a pair of single quotes."""
+    before = mended[max(0, comma - 200) : comma].rstrip()
+    after = mended[comma + 1 : comma + 200].lstrip()
+    if after.startswith(('""', "[]", "{}")) or re.search(r'(?:(?<!\\)""|\[\]|\{\})\Z', before):
+        return True
+    if before.endswith((';"', ':"')):
+        return True
+    return before.endswith("'\"") and before[:-1].rpartition('"')[2].count("'") % 2 == 1
 
 
 def _is_even(text: str) -> bool:
@@ -165,7 +211,7 @@ def _break_slipped(signs: _Signs) -> bool:
             bare = bare[:-1] if bare[-1] == " " else bare[:-2]
         if bare.endswith(("\\n", "\\r")):
             end = signs.spans[number][1]
-            if bare != text or (on_lines and signs.mended[end : end + 1] not in ",\n\r"):
+            if bare != text or end in signs.commas or (on_lines and not _GOES_ON.match(signs.mended, end)):
                 return True
         if signs.before(number) != ":" and (
             (on_lines and text.startswith(("\\n", "\\r"))) or (on_tabs and text.startswith("\\t"))
@@ -180,9 +226,21 @@ def _is_doubled(signs: _Signs, number: int, strays: Sequence[int]) -> bool:
     if len(strays) == 2 and strays[0] == begin + 1 and strays[1] == end - 3:
         return True
     text = signs.inside(number)
-    if _STRAY_AND_BLANKS.search(text) is not None or _BETWEEN_LETTERS.search(text) is not None:
+    if any(sign.search(text) for sign in (_STRAY_AND_BLANKS, _BETWEEN_LETTERS, _TOUCHING, _MEMBER)):
         return True
-    return signs.before(number) != ":" and _SEPARATED.search(text) is not None
+    if signs.before(number) != ":" and _SEPARATED.search(text) is not None:
+        return True
+    return not _DOUBLE.search(text) and len(strays) % 2 == 0 and not _open_and_close(signs.mended, strays)
+
+
+def _open_and_close(mended: str, strays: Sequence[int]) -> bool:
+    """Whether of quotes in pairs each first looks like one that opens, and each second like one that closes."""
+    for number, place in enumerate(strays):
+        if number % 2 == 0 and mended[place + 2] in " \t,:;.!?":
+            return False
+        if number % 2 and (mended[place - 1] in " \t,:([{" or _BREAK_BEFORE.search(mended[place - 3 : place])):
+            return False
+    return True
 
 
 def _is_mixed(signs: _Signs) -> bool:
