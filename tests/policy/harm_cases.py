@@ -1,9 +1,9 @@
 """Documents as stages ask for them, and harm done to their structure: a second hand beside ``repair_cases``.
 
-``harms(seed, count)`` draws documents of a dozen shapes in eight languages, with code, formulas, paths, addresses and
+``harms(seed, each)`` draws documents of a dozen shapes in eight languages, with code, formulas, paths, addresses and
 Markdown in them, writes each in one of six layouts, and harms it: structural marks are deleted, doubled, moved,
 swapped or turned, the end is cut off and a false one put on, or one of the slips of models is made. The truth is
-known. ``JSON`` of a harm says that a strict parser reads it: then nothing is left to see, and no repair can know.
+known. ``valid`` of a harm says that a strict parser reads it: then nothing is left to see, and no repair can know.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Writer:
         self.language = draw.choice(list(_CLAUSES))
 
     def word(self) -> str:
-        words = re.findall(r"\w+", self.draw.choice(_CLAUSES[self.language]))
+        words: list[str] = re.findall(r"\w+", self.draw.choice(_CLAUSES[self.language]))
         return self.draw.choice(words)
 
     def clause(self) -> str:
@@ -173,7 +173,7 @@ def _shape(name: str, schema: dict[str, Any]) -> Callable[[Make], Make]:
     "activity",
     _record(
         name=_S,
-        age=_record(**{"from": _I, "to": _I}),
+        age={**_record(to=_I), "properties": {"from": _I, "to": _I}, "required": ["from", "to"]},
         steps=_many(_S),
         place={"enum": ["indoors", "outdoors", "both"]},
         about=_S,
@@ -199,8 +199,11 @@ def _translations(w: Writer) -> Any:
 @_shape("code", _record(language=_S, code=_S, explanation=_S, lines=_I))
 def _code(w: Writer) -> Any:
     return {
-        "language": w.one("Python", "C", "SQL"), "code": w.one(*_CODE), "explanation": w.long(), "lines": w.draw.randrange(9),
-    }  # fmt: skip
+        "language": w.one("Python", "C", "SQL"),
+        "code": w.one(*_CODE),
+        "explanation": w.long(),
+        "lines": w.draw.randrange(9),
+    }
 
 
 @_shape(
@@ -329,19 +332,23 @@ def _group(w: Writer) -> Any:
         "$ref": "#/$defs/part",
     },
 )
-def _outline(w: Writer, depth: int = 2) -> Any:
+def _outline(w: Writer) -> Any:
+    return _part(w, 2)
+
+
+def _part(w: Writer, depth: int) -> Any:
     value: dict[str, Any] = {"name": w.word()}
     if w.draw.random() < 0.6:
         value["text"] = w.text()
     if depth and w.draw.random() < 0.8:
-        value["parts"] = [_outline(w, depth - 1) for _ in range(w.draw.randrange(3))]
+        value["parts"] = [_part(w, depth - 1) for _ in range(w.draw.randrange(3))]
     return value
 
 
 # --------------------------------------------------------------------------------------- the layouts
 
 Piece = tuple[str, str]
-"""What it is (a mark such as ``{`` or ``,``; ``open`` and ``shut`` for quotes; ``text``, ``bare``, ``gap``), and its text."""
+"""What it is (a mark such as ``{``; ``open`` and ``shut`` for quotes; ``text``, ``bare``, ``gap``), and its text."""
 
 
 @dataclass
@@ -466,7 +473,7 @@ def _turned(draw: random.Random, signs: Signs) -> None:
 
 
 def _inserted(draw: random.Random, signs: Signs) -> None:
-    """A mark of structure beside another, a quote on any side of it; others not into a text, where none would see it."""
+    """A mark beside another, a quote on any side of it; others not into a text, where nobody would see them."""
     at, mark = _pick(draw, signs), draw.choice('{}[],:"""')
     inside = {"open": 1, "shut": 0}.get(signs[at][1])
     after = draw.randrange(2) if mark == '"' or inside is None else 1 - inside
@@ -613,8 +620,9 @@ def _(subject: Subject) -> tuple[str, Any]:
     forms = [
         f"```json\n{text}\n```", f"```\n{text}\n```", f"Iată rezultatul:\n\n```json\n{text}\n```\n\nSper să ajute!",
         f"Natürlich! Hier ist das JSON:\n{text}", f"{text}\n\nVoilà, c'est fait.", f"以下是结果：\n{text}\n",
-        f"<output>\n{text}\n</output>", f"**Answer**\n\n{text}\n\n---\nDone :)", f"json\n{text}", f"`{text}`", f"\ufeff{text}",
-        f"\u200b{text}\u200b", f"Output: {text}.", f"<think>Let me see {{...}}</think>\n\n{text}", f"JSON:\n\n    {text}\n",
+        f"<output>\n{text}\n</output>", f"**Answer**\n\n{text}\n\n---\nDone :)", f"json\n{text}", f"`{text}`",
+        f"\ufeff{text}", f"\u200b{text}\u200b", f"Output: {text}.", f"<think>Let me see {{...}}</think>\n\n{text}",
+        f"JSON:\n\n    {text}\n",
         f"I checked the list [1, 2] first.\n\n{text}", f"```JSON5\n{text}\n```\nNote: all \"quotes\" were kept.",
     ]  # fmt: skip
     return subject.draw.choice(forms), subject.value
@@ -765,13 +773,8 @@ def _(subject: Subject) -> tuple[str, Any]:
 def _(subject: Subject) -> tuple[str, Any]:
     found = [n for n, (kind, _) in enumerate(subject.pieces) if kind in (",", "]", "}")]
     at = subject.draw.choice(found)
-    mark = subject.pieces[at][1]
-    form = subject.draw.choice(
-        [", ...", ",\n  // ... alte elemente\n", ", …", ", /* etc. */", ', "..."', " ... ", ", [...]", ", {...}"]
-    )
-    return _join([*subject.pieces[:at], ("gap", form), *subject.pieces[at:]]) if mark != "," else _join(
-        [*subject.pieces[:at], ("gap", form), *subject.pieces[at:]]
-    ), None
+    forms = [", ...", ",\n  // ... alte elemente\n", ", …", ", /* etc. */", ', "..."', " ... ", ", [...]", ", {...}"]
+    return _join([*subject.pieces[:at], ("gap", subject.draw.choice(forms)), *subject.pieces[at:]]), None
 
 
 @_harm("valid", True)

@@ -15,6 +15,7 @@ from seedbed.errors import NotReadable, NotRepairable
 from seedbed.policy.edits import Edit, Repaired, applied, joined, undone
 from seedbed.policy.repair import repair_json
 from seedbed.policy.replies import ShapeReader, read_group, repaired_group
+from tests.policy.harm_cases import HARMS, harm
 from tests.policy.repair_cases import FAULTS, SCHEMAS, Case, case
 
 NOTE = {
@@ -29,6 +30,15 @@ LIST = {
     "required": ["tags"],
     "additionalProperties": False,
 }
+MANY = {
+    "type": "object",
+    "properties": {
+        "rows": {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
+        "names": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+    "required": ["rows"],
+}
+OPEN = {"type": "object", "properties": {"a": {"type": "string"}, "n": {"type": "integer"}}, "required": ["a"]}
 NUMBER = {"type": "object", "properties": {"n": {"type": "number"}, "b": {"type": ["boolean", "null"]}}}
 
 
@@ -60,7 +70,7 @@ def kept(text: str, found: Repaired) -> None:
         (NOTE, '{"title": "Er rief „Halt“", "text": "x",}', {"title": "Er rief „Halt“", "text": "x"}),
         (NOTE, '{"title": "a "b", c", "text": "x"}', {"title": 'a "b", c', "text": "x"}),
         (NOTE, '{"title": "see "x": it is", "text": "x"}', {"title": 'see "x": it is', "text": "x"}),
-        (NOTE, '{"title": ""a"", "text": "x"}', {"title": '"a"', "text": "x"}),
+        (NOTE, '{"title": ""a" b", "text": "x"}', {"title": '"a" b', "text": "x"}),
         (NOTE, '{"title": "a 5" disc", "text": "x"}', {"title": 'a 5" disc', "text": "x"}),
         (NOTE, '{"title": "a "}" b", "text": "x"}', {"title": 'a "}" b', "text": "x"}),
         (NOTE, '{"title": "他说"你好"，然后", "text": "x"}', {"title": '他说"你好"，然后', "text": "x"}),
@@ -112,9 +122,16 @@ def kept(text: str, found: Repaired) -> None:
         (LIST, '{"tags": ["say "a"", ""b" c"], "n": 1}', {"tags": ['say "a"', '"b" c'], "n": 1}),
         (LIST, '{"tags": ["a" "b"\n"c"]}', {"tags": ["a", "b", "c"]}),
         (LIST, '{"tags": ["a", "b", "n": 1}', {"tags": ["a", "b"], "n": 1}),
-        (LIST, '{"tags": ["a", "b"}', {"tags": ["a", "b"]}),
+        (LIST, '{"n": 1, "tags": ["a", "b"}\n}', {"n": 1, "tags": ["a", "b"]}),
         (LIST, '{"tags": ("a", "b",)}', {"tags": ["a", "b"]}),
-        (None, '{"a": "x "y" z", "b": [1, 2,]}', {"a": 'x "y" z', "b": [1, 2]}),
+        (None, '{"a": "x "y" z", "b": [1, 2,], "c": 0}', {"a": 'x "y" z', "b": [1, 2], "c": 0}),
+        (None, '{\n  "a": [\n    1,\n    2,\n  ],\n}', {"a": [1, 2]}),
+        (None, '{"title": 1, text: "b", "more: 2}}', {"title": 1, "text": "b", "more": 2}),
+        (None, "{u'a': u'b', u'c': [u'd', u\"e'f\"]}", {"a": "b", "c": ["d", "e'f"]}),
+        (NOTE, '\u200b{"title": "a", "text": "b"}\u200b', {"title": "a", "text": "b"}),
+        (NOTE, '```json\n"{\\"title\\": \\"a\\", \\"text\\": \\"b\\"}"\n```', {"title": "a", "text": "b"}),
+        (NOTE, '{\\"title\\": "a", \\"text\\": "say \\"b\\""}', {"title": "a", "text": 'say "b"'}),
+        (NOTE, '{"title": "\\alpha", "text": "\\theta"}', {"title": "\\alpha", "text": "\\theta"}),
         (None, "{a: 1, b: 'c'}", {"a": 1, "b": "c"}),
     ],
 )
@@ -172,7 +189,8 @@ def test_what_is_lost_or_has_two_readings_is_refused(schema: Any, text: str, exp
 @pytest.mark.parametrize(
     "text",
     [
-        "\\theta", "\\frac{1}{2}", "C:\\temp", "C:\\new\\files", "$\\nu$", "\\begin{a}",
+        "\\theta", "\\frac{1}{2}", "C:\\temp", "C:\\new\\files", "$\\nu$", "\\begin{a}", "x \\times y", "$x \\to 0$",
+        "D:\\files\\bin", "E:\\reports", "\\text{if}", "\\\\alpha \\tau", "C:\\\\Users\\temp", "$a \\neq b$",
         "...", "…", "(continued)", "// rest unchanged",
     ],
 )  # fmt: skip
@@ -183,6 +201,112 @@ def test_json_that_looks_wrong_is_read_and_doubted(text: str) -> None:
     with pytest.raises(NotRepairable) as caught:
         ShapeReader(NOTE).read(raw)
     assert caught.value.code == "doubtful"
+
+
+SLIPS = [
+    (NOTE, '{"title": "a" "text": "wo,rd"}'),
+    (NOTE, '{"title": "a", "text": "b"\n"year": 5}'.replace('"b"', '"b;"')),
+    (NOTE, '{"title: "a", "text": "b c"d e"}'),
+    (NOTE, '{"title:" a", "text": "b"}'),
+    (NOTE, '{"title": " a", "text: "b"}'),
+    (NOTE, '{"title": ""a"", "text": "b"}'),
+    (NOTE, '{"title": "a" ", "text": "b"}'),
+    (NOTE, '{"title": "a"b", "text": "c"d"}'),
+    (NOTE, '{"title": "x "a"b c", "text": "d"}'),
+    (NOTE, '{\n  "title": "a",\n  "text": "b\n"}'),
+    (NOTE, '{\n  "title": "a\n  ",\n  "text": "b"\n}'),
+    (NOTE, '{\n  "title": "a\n",  "text": "b"\n}'),
+    (NOTE, '{"title": "a", "text": „b”, "year": 1}'.replace('"a"', '“a"')),
+    (NOTE, '{"title": "a", "year": 1, "text": “b”}'.replace('"title"', '"title"')),
+    (NOTE, '{"title": "a;, "text": "b"}'),
+    (NOTE, '{"title": a:, "text": "b"}'),
+    (NOTE, '{"title": one,\n "text": "b"\n "year": +5}'),
+    (LIST, '{"tags": [""a", b", "c"]}'),
+    (LIST, '{"tags": ["a "b",c", "d"]}'),
+    (LIST, '{"tags": [\n\t"a",\n"\tb"\n]}'),
+    (LIST, '{"tags": ["a", "b"}'),
+    (LIST, '{"n": 1, "tags": ["a", "b",]}'),
+    (LIST, '{\n  "n": 1,\n  "tags": [\n    "a",\n  ]}'),
+    (LIST, '{\n  "n": 1,\n  "tags": [\n    "a",\n]}'),
+    (LIST, '{"tags": [["a"], "n": 1}'),
+    (MANY, '{"rows": [[1, 2], [3,4 5]]}'),
+    (MANY, '{"rows": [[1, 2,] 3], [4]]}'),
+    (MANY, '{"rows": [[], [[1], "names": {}}'),
+    (MANY, '{"rows": [], "names": {"a": "b", "c": "d",}}'),
+    (MANY, '{"rows": [], "names": {"a": "b" "c,d": "e"}}'),
+    (LIST, '{"tags": ["a" "", "b"]}'),
+    (MANY, '{"rows": [], "names": {u"a": "b", "c": "d", "e": "f"}}'),
+    (None, '{"a": 1, "b": 2,}'),
+    (None, '{"a": 1}]'),
+    (None, '{"a": [1, 2}}'),
+]
+
+
+@pytest.mark.parametrize(("schema", "text"), SLIPS)
+def test_a_mark_that_may_have_slipped_is_doubted_or_refused(schema: Any, text: str) -> None:
+    try:
+        found = repair_json(text, schema)
+    except NotRepairable:
+        return
+    assert found.doubtful
+    kept(text, found)
+
+
+SINGLE = [kind for kind in HARMS if "," not in kind and kind != "thrown"]
+PAIRS = [kind for kind in HARMS if "," in kind and "cut" not in kind and "thrown" not in kind]
+
+
+@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize("kind", SINGLE + PAIRS)
+def test_no_harm_to_the_structure_is_read_in_silence(kind: str, blind: bool) -> None:
+    """What is left of a harm either shows, so that the answer is refused or doubted, or is valid JSON (001.42)."""
+    if kind in ("middle left out", "lines lost or changed"):
+        pytest.skip("what is gone leaves a trailing comma at most")
+    for number in range(12):
+        one = harm(kind, 20, number)
+        if one is None or one.valid:
+            continue
+        try:
+            found = repair_json(one.text, None if blind else one.schema)
+        except NotRepairable:
+            continue
+        kept(one.text, found)
+        assert found.doubtful or same(found.value, one.truth), one.text
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (recoverable, _) in HARMS.items() if recoverable])
+def test_the_slips_of_models_are_mended(kind: str) -> None:
+    results = []
+    for number in range(20):
+        one = harm(kind, 20, number)
+        if one is None:
+            continue
+        try:
+            found = repair_json(one.text, one.schema)
+        except NotRepairable:
+            results.append(False)
+            continue
+        assert found.doubtful or same(found.value, one.truth)
+        results.append(not found.doubtful)
+    assert results.count(True) >= 0.7 * len(results)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\tan apple", "x\tau lait", "id\ttext\ttitle", "name\text", "Q:\nWhat?", "A:\tParis\nB:\tRome", "C:\tParis",
+        "for i in x:\n\tprint(i)\n\treturn i", "x = 1\ne = 2\ni = 3\nu = 4", "if (a) {\n\tto = b;\n\tnot_x = 1\n}",
+        "El vine\ne bine\no zi", "e così\ne poi\nni hao", "a\tb\tc\ttop\ttan\tnew", "cost: $5 and $6\nu",
+        "Step C:\nnew idea",
+        "#include <a.h>\nnamespace x {\n}", "total\t= 5\nnet\t= 4", "eg\neg\neq", "\r\nnext",
+        "<table>\n\t<tr>\n\t\t<td>a</td>",
+    ],
+)  # fmt: skip
+def test_tabs_and_line_breaks_of_tables_code_and_speech_are_not_doubted(text: str) -> None:
+    raw = json.dumps({"title": text, "text": "b"})
+    for each in (raw, raw[:-1] + ",}"):
+        found = repair_json(each, NOTE)
+        assert found.value["title"] == text and not found.doubtful
 
 
 @pytest.mark.parametrize(
@@ -244,8 +368,35 @@ def test_a_group_is_mended_as_one() -> None:
     found = read_group(text, ["k", "l"], item)
     assert found.values == {"k": {"a": 'x "y" z'}} and found.declined["l"].code == "shape"
     assert [edit.kind for edit in repaired_group(text, ["k", "l"], item).edits] == ["stray", "stray", "comma"]
-    with pytest.raises(NotRepairable):
-        read_group('{"answers": [{"key": "k", "a": "\\theta"}]}', ["k"], item)
+
+
+@pytest.mark.parametrize(
+    ("answers", "accepted"),
+    [
+        ('{"key": "k", "a": "\\theta"}, {"key": "l", "a": "b"}', "l"),
+        ('{"key": "k", "a": "C:\\temp"}, {"key": "l", "a": "x "y" z"}', "l"),
+        ('{"key": "k", "a": "..."}, {"key": "l", "a": "\\tb"}', "l"),
+        ('{"key": "k", "a": ""b""}, {"key": "l", "a": "b"},', "l"),
+        ('{"key": "k", "a": “b”}, {"key": "l", "a": "b"}', "l"),
+        ('{"key": "k", "a": "b"}, {"key": "l", "a": "b"},', "kl"),
+        ('{"key": "k", "a": "b"}, {"key": "l", "a": "b"', "k"),
+        ('{"key": "k", "a": "b"}, {"key": "l", "a": "b",}', "k"),
+        ('{"key": "k", "a": "b"}, {"key": 5, "a": "..."}, {"key": "l", "a": "..."}', "k"),
+    ],
+)
+def test_a_doubtful_item_declines_no_other_of_its_group(answers: str, accepted: str) -> None:
+    found = read_group(f'{{"answers": [{answers}]}}', ["k", "l"], ShapeReader(OPEN))
+    assert "".join(found.values) == accepted
+    assert {error.code for error in found.declined.values()} <= {"doubtful"}
+    assert set(found.values) | set(found.declined) == {"k", "l"}
+
+
+def test_a_mark_that_slipped_declines_the_whole_group() -> None:
+    """It may have come from one item and stand in another."""
+    text = '{"answers": [{"key": "k", "a": "a,b"} {"key": "l", "a": "b"}]}'
+    with pytest.raises(NotRepairable) as caught:
+        read_group(text, ["k", "l"], ShapeReader(OPEN))
+    assert caught.value.code == "doubtful"
 
 
 # ------------------------------------------------------------------------------------------ laws

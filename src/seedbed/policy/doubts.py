@@ -6,13 +6,21 @@ import re
 
 from seedbed.policy.scanning import LONG_WORDS
 
-_SHORT = "nu|ne|ni|to|not|rm|bf|mathbf"
-_TOKEN = re.compile(
-    rf"\\(?:\\|(?P<sure>[fb][a-z]{{2}}|(?:{LONG_WORDS})(?![A-Za-z]))|(?P<short>(?:{_SHORT})(?![A-Za-z]))"
-    r"|(?P<file>[tfbr](?=[A-Za-z0-9])|n(?=[a-z]))|.)"
+_UNSURE = ("tan", "tau", "top", "neg", "neq", "ref")
+"""Commands that leave a word of a language behind their first letter."""
+_WORDS = "|".join(word for word in LONG_WORDS.replace("tt)?", "tt)").split("|") if word not in _UNSURE)
+_ALONE = re.compile(
+    rf"(?<!\\)(?:\\\\)*\\(?:(?P<sure>[fb][a-z]{{2}}|(?:{_WORDS})(?![A-Za-z])|text\{{)"
+    r"|(?P<short>(?:nu|ne|ni|to|not|rm|tan|tau|top|neg|neq|text|ref)(?![A-Za-z]))"
+    r"|(?P<file>[tr][A-Za-z0-9]|n[a-z]))"
 )
-_FORMULA = re.compile(r"[$^_={}]")
-_DRIVE = re.compile(r"(?<![A-Za-z])([A-Za-z]):(?:(?:\\\\|/)[^\s\"]*)?\Z")
+"""A backslash that makes a tab or a line break of the first letter of a command or of a file."""
+_COMMAND = re.compile(r"\\\\[a-zA-Z]{2,}|[\^_]\{")
+_DRIVE = re.compile(r"(?<![A-Za-z])([C-Zc-z]):(?:(?:\\\\|/)[^\s\"]*)?\Z")
+_FOLDER = re.compile(
+    r"\\(?:temp|tmp|tests?|tools|target|tables|text|new|node_modules|net|repos?|reports?|res|resources)\b"
+)
+_REST_OF_PATH = re.compile(r"\\[a-zA-Z][\w -]{0,60}(?:\\[a-zA-Z\\]|\.[a-z]{2,4}\b)")
 
 _DOTS = r"(?:\.\.\.+|…|\[\.\.\.\]|\[…\]|\(\.\.\.\)|\(…\)|<\.\.\.>)"
 _GONE = r"unchanged|omitted|truncated|remaining|rest of|same as|elided|ausgelassen|gekürzt|omis(?:ă|e)?|省略"
@@ -23,10 +31,11 @@ _CUT = (
     r"(?:to be )?(?:continue[sd]?|cut off|fortsetzung folgt|va urma|à suivre)|[^\"]{0,12}\b(?:omitted|truncated|elided)"
 )
 _LEFT_OUT = re.compile(
-    rf'"\s*(?:{_DOTS}|{_DOTS}[^"]{{0,12}}\b(?i:{_REST})\b[^"]{{0,40}}|(?://|/\*|#)[^"]{{0,20}}\b(?i:{_GONE})\b[^"]{{0,40}}'
+    rf'"(?=[\s.…[(</#])\s*(?:{_DOTS}|{_DOTS}[^"]{{0,12}}\b(?i:{_REST})\b[^"]{{0,40}}|(?://|/\*|#)[^"]{{0,20}}\b(?i:{_GONE})\b[^"]{{0,40}}'
     rf'|[(\[](?i:{_CUT})\b[^"]{{0,20}})\s*"(?!\s*:)|"{_DOTS}"\s*:'
 )
-_CHEAP = re.compile(r'"\s*(?:\.\.\.|…|//|/\*|#|\(|\[|<\.)')
+_SIGNS = ("...", "…", '"/', '"#', '"(', '"[', '" ')
+_MAYBE = re.compile(r"\\(?:[tbfr][A-Za-z0-9]|n[a-z])")
 
 ESCAPES = "a backslash stands alone where LaTeX or a Windows path was meant"
 OMISSION = "a place looks left out"
@@ -35,31 +44,34 @@ OMISSION = "a place looks left out"
 def doubts(text: str) -> tuple[str, ...]:
     """The reasons to doubt a text that is JSON."""
     found = []
-    if "\\" in text and _suspicious(text):
+    if "\\" in text and _MAYBE.search(text) and _suspicious(text):
         found.append(ESCAPES)
-    if _CHEAP.search(text) and _LEFT_OUT.search(text):
+    if any(sign in text for sign in _SIGNS) and _LEFT_OUT.search(text):
         found.append(OMISSION)
     return tuple(found)
 
 
 def _suspicious(text: str) -> bool:
-    for token in _TOKEN.finditer(text):
-        begin = token.start()
+    for token in _ALONE.finditer(text):
+        begin = token.start(token.lastgroup or 0) - 1
         if token["sure"] or (token["short"] and _in_formula(text, begin, token.end())):
             return True
-        if token.lastgroup in ("short", "file") and _in_path(text, begin):
+        if not token["sure"] and _in_path(text, begin):
             return True
     return False
 
 
 def _in_formula(text: str, begin: int, end: int) -> bool:
-    before = text[max(0, begin - 40) : begin].rpartition('"')[2]
-    after = text[end : end + 40].partition('"')[0]
-    return _FORMULA.search(before + after) is not None
+    """Whether the text around is LaTeX for other reasons: it stands between dollars, or holds a command."""
+    before = text[max(0, begin - 200) : begin].rpartition('"')[2]
+    after = text[end : end + 80].partition('"')[0]
+    return before.count("$") % 2 == 1 or _COMMAND.search(before) is not None or _COMMAND.search(after) is not None
 
 
 def _in_path(text: str, at: int) -> bool:
+    """Whether a drive stands before, and what follows is a folder or goes on as a path does."""
     drive = _DRIVE.search(text[max(0, at - 120) : at])
-    return drive is not None and not (
-        text[at + 1] == "n" and drive.end() - drive.end(1) == 1 and drive[1] not in "CDEFGH"
-    )
+    if drive is None:
+        return False
+    deeper = drive.end() - drive.end(1) > 1
+    return deeper or _FOLDER.match(text, at) is not None or _REST_OF_PATH.match(text, at) is not None

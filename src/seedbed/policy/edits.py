@@ -52,6 +52,16 @@ def undone(text: str, edits: Iterable[Edit]) -> str:
     return "".join(parts)
 
 
+def place_before(edits: Iterable[Edit], place: int) -> int:
+    """Where a place of the text with the edits made stood in the text as it came."""
+    shift = 0
+    for edit in edits:
+        if edit.at + shift >= place:
+            break
+        shift += len(edit.inserted) - len(edit.removed)
+    return place - shift
+
+
 def joined(first: Sequence[Edit], second: Sequence[Edit]) -> list[Edit]:
     """One list for two: ``second`` was made in the text that ``first`` gave. Edits that touch become one."""
     found: list[Edit] = []

@@ -29,7 +29,10 @@ _MOST = 100_000
 _THOUGHT = re.compile(r"(?is)\A\s*<(think(?:ing)?|thought|reasoning|reflection|scratchpad|analysis)>.*?</\1>")
 _MARK = r"""[uU]?["'“”„«＂‘`]"""
 _REMARK = r"//|/\*|\#"
-_NAMED = rf"""{_MARK}[^"'\n:：]{{0,200}}["'”“»＂’`]?[{BLANKS}]*[:：]|[^\W\d][\w$-]{{0,80}}["']?[{BLANKS}]*[:：]"""
+_NAMED = (
+    rf"""[uU]?"(?:[^"\\\n]|\\.){{0,200}}"[{BLANKS}]*[:：]|{_MARK}(?:[^"'\\\n:：]|\\.){{0,200}}["'”“»＂’`]?[{BLANKS}]*[:：]"""
+    rf"""|[^\W\d][\w$-]{{0,80}}["']?[{BLANKS}]*[:：]"""
+)
 _OBJECT = re.compile(rf"[{{｛](?=[{BLANKS}]*(?:{_NAMED}|{_REMARK}|[}}｝]))")
 _ARRAY = re.compile(rf"[\[［](?=[{BLANKS}]*(?:{_MARK}|[{{｛\[［\]］\d-]|true|false|null|{_REMARK}))", re.IGNORECASE)
 _EITHER = re.compile(rf"(?:{_OBJECT.pattern}|{_ARRAY.pattern})", re.IGNORECASE)

@@ -6,7 +6,7 @@ text can be had back; where a text ends in two ways, or something is missing, no
 
 from __future__ import annotations
 
-from copy import deepcopy
+import pickle
 from typing import Any
 
 from seedbed.errors import NotReadable, NotRepairable
@@ -41,19 +41,21 @@ def _any(value: Any) -> Any:
     return value
 
 
-_MOST = 16
-_kept: dict[int, tuple[Any, Any, ShapeReader]] = {}
+_MOST = 64
+_kept: dict[int, tuple[Any, bytes, ShapeReader]] = {}
 
 
 def _reader(schema: Any) -> ShapeReader:
-    """A reader of the schema; those of the last few are kept, each with a copy that shows whether it was changed."""
-    if not isinstance(schema, dict):
+    """A reader of the schema; those of the last few are kept, each with an image that shows whether it was changed."""
+    try:
+        image = pickle.dumps(schema)
+    except (pickle.PicklingError, AttributeError, TypeError):
         return ShapeReader(schema)
     found = _kept.get(id(schema))
-    if found is not None and found[0] is schema and found[1] == schema:
+    if found is not None and found[0] is schema and found[1] == image:
         return found[2]
     reader = ShapeReader(schema)
     if len(_kept) >= _MOST:
         _kept.clear()
-    _kept[id(schema)] = (schema, deepcopy(schema), reader)
+    _kept[id(schema)] = (schema, image, reader)
     return reader

@@ -1,7 +1,6 @@
 """The text of an answer → a value of the asked shape, or the reason why not.
 
-What is JSON is read strictly, with a pair of code fences or prose around it taken off. What is not is mended by edits
-that lose nothing, or declined.
+What is JSON is read strictly. What is not is mended by edits that lose nothing, or declined.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -20,52 +19,27 @@ import jsonschema_rs
 
 from seedbed.errors import ConfigError, NotReadable, NotRepairable
 from seedbed.policy.doubts import doubts
-from seedbed.policy.edits import Edit, Repaired
+from seedbed.policy.edits import Edit, Repaired, applied, place_before
 from seedbed.policy.mending import mend
 from seedbed.policy.outline import Outline
+from seedbed.policy.scanning import CUT
+from seedbed.policy.traces import SLIPPED
 
 # ------------------------------------------------------------------------------------------ text
 
-_FENCES = re.compile(r"\A```[^\n`]*\n(.*)\n[ \t]*```\Z", re.DOTALL)
-_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)|[{}\[\]]', re.DOTALL)
-_LARGE_OR_LONG = re.compile(rb"[0-9][eE][-+]?[0-9]|[0-9]{15}")
+_LARGE_OR_LONG = re.compile(r"[0-9](?:[eE][-+]?[0-9]|[0-9]{14})")
 _COLUMN = re.compile(r" at line (\d+) column (\d+)$")
 _NO_NUMBER = re.compile(rb"(?i)\b(?:nan|inf(?:inity)?)\b")
-_PIECE_OF_OBJECT = re.compile(r'(?:"\s*:|,)\s*\Z')
-
-
-def read_json(text: str) -> Any:
-    """The one JSON document of a text.
-
-    Whole numbers keep all their digits, fractions become the nearest float. Raises NotReadable with code
-    ``empty``, ``not_json``, ``truncated``, ``two_documents``, ``duplicate_key``, ``not_a_number``
-    or ``lone_surrogate``.
-    """
-    bare = text.strip().strip("\ufeff").strip()
-    if not bare:
-        raise NotReadable("the answer is empty", code="empty")
-    fenced = _FENCES.match(bare)
-    if fenced is not None and "```" not in fenced[1]:
-        bare = fenced[1].strip()
-        if not bare:
-            raise NotReadable("the answer is empty", code="empty")
-    try:
-        return _strict(bare)
-    except NotReadable as error:
-        if error.code == "not_json":
-            return _strict(_document(bare, error))
-        if error.code == "truncated" and bare[0] not in '{["':
-            return _strict(_document(bare, error))
-        raise
 
 
 def _strict(text: str) -> Any:
+    """The value of strict JSON: whole numbers keep all their digits, fractions become the nearest float."""
     try:
         data = text.encode()
     except UnicodeEncodeError:
         raise NotReadable("the answer holds half of a surrogate pair", code="lone_surrogate") from None
     try:
-        if not _LARGE_OR_LONG.search(data):
+        if not _LARGE_OR_LONG.search(text):
             return jiter.from_json(data, allow_inf_nan=False, catch_duplicate_keys=True)
         found = jiter.from_json(data, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="lossless-float")
     except ValueError as error:
@@ -115,51 +89,6 @@ def _offset(data: bytes, line: int, column: int) -> int:
     for _ in range(line - 1):
         start = data.find(b"\n", start) + 1
     return start + column - 1
-
-
-def _document(text: str, error: NotReadable) -> str:
-    """The only document that stands in prose. Any doubt of where it begins or ends is a refusal."""
-    found: str | None = None
-    begin, end, depth, prose = 0, 0, 0, []
-    for token in _BRACKET.finditer(text):
-        mark = token[0]
-        if mark in ("{", "["):
-            if depth == 0:
-                begin = token.start()
-            depth += 1
-        elif mark in ("}", "]"):
-            depth -= 1
-            if depth < 0:
-                raise error
-            if depth == 0:
-                region = text[begin : token.end()]
-                if _is_document(region):
-                    if found is not None:
-                        raise NotReadable("the answer holds more than one JSON document", code="two_documents")
-                    found = region
-                    prose.append(text[end:begin])
-                    end = token.end()
-    if depth > 0 and found is None:
-        raise NotReadable("the answer ends in the middle", code="truncated")
-    if found is None or depth > 0:
-        raise error
-    before, after = prose[0], text[end:]
-    if _PIECE_OF_OBJECT.search(before) or (after and not after[0].isspace()) or after.count('"') % 2:
-        raise error
-    if after.lstrip()[:1] in (",", ":"):
-        raise error
-    return found
-
-
-def _is_document(region: str) -> bool:
-    """Whether a bracketed region is JSON; something else with brackets is prose, unless it is nearly JSON."""
-    try:
-        _strict(region)
-    except NotReadable as error:
-        if region[0] == "{" or '"' in region or error.code != "not_json":
-            raise
-        return False
-    return True
 
 
 # ----------------------------------------------------------------------------------------- shapes
@@ -285,6 +214,9 @@ def _compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
         raise ConfigError("the shape is no JSON Schema", why=_clipped(str(error))) from None
 
 
+_GROUPS = 64
+
+
 class ShapeReader:
     """Reads answers of one shape. Without a shape the text itself is the value."""
 
@@ -292,6 +224,7 @@ class ShapeReader:
         self.schema = shape_schema(shape)
         self._validator = None if self.schema is None else _compiled(self.schema)
         self._outline = Outline(self.schema)
+        self._groups: dict[tuple[str, ...], Outline] = {}
 
     def read(self, text: str) -> Any:
         """The value. Raises NotReadable; ``shape`` is the code where it is JSON of another shape.
@@ -310,6 +243,15 @@ class ShapeReader:
                 raise NotReadable("the answer is empty", code="empty")
             return Repaired(text)
         return repaired_as(text, self._outline, self.check)
+
+    def of_group(self, keys: Sequence[str]) -> Outline:
+        """The outline of an answer for several items of this shape; those of the last few sets of keys are kept."""
+        found = self._groups.get(tuple(keys))
+        if found is None:
+            if len(self._groups) >= _GROUPS:
+                self._groups.clear()
+            found = self._groups[tuple(keys)] = Outline(group_schema(self.schema, keys))
+        return found
 
     def check(self, value: Any) -> Any:
         """The value itself, when it fits the shape."""
@@ -424,6 +366,9 @@ def _tail(text: str, end: int) -> Edit | None:
 
 # ----------------------------------------------------------------------------------------- groups
 
+_STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]')
+_COMMA_LAST = re.compile(r",\s*\}\Z")
+
 
 def group_schema(shape: Any, keys: Sequence[str]) -> dict[str, Any]:
     """The shape of one answer for several items: ``{"answers": [{"key": ..., and the item's fields}]}``.
@@ -524,22 +469,72 @@ class GroupRead:
 
 
 def read_group(text: str, keys: Sequence[str], item: ShapeReader) -> GroupRead:
-    """A group's answer, item by item: one that does not fit takes no other with it.
+    """A group's answer, item by item: one that does not fit, or is doubtful, takes no other with it.
 
     Raises NotReadable as ``ShapeReader.read``; then ``repaired_group`` tells more.
     """
     repaired = repaired_group(text, keys, item)
-    if repaired.doubtful:
-        raise NotRepairable("; ".join(repaired.doubtful), code="doubtful")
     split = split_group(repaired.value, keys)
+    declined = _doubtful(text, repaired, item.of_group(keys)) if repaired.doubtful else {}
     values: dict[str, Any] = {}
-    declined: dict[str, NotReadable] = {}
     for key, value in split.values.items():
+        if key in declined:
+            continue
         try:
             values[key] = item.check(value)
         except NotReadable as error:
             declined[key] = error
     return GroupRead(values, declined, split)
+
+
+def _doubtful(text: str, repaired: Repaired, outline: Outline) -> dict[str, NotReadable]:
+    """The items of a doubtful answer that are doubtful each by itself. Raises NotRepairable where none is.
+
+    A mark that slipped may come from one item and stand in another, so then all are declined.
+    """
+    everything = NotRepairable("; ".join(repaired.doubtful), code="doubtful")
+    if SLIPPED in repaired.doubtful:
+        raise everything
+    element = outline.field("answers").element(0)
+    mended = applied(text, repaired.edits)
+    declined: dict[str, NotReadable] = {}
+    last = ""
+    for begin, end in _objects(mended):
+        value = json.loads(mended[begin:end])
+        key = value.get("key")
+        if not isinstance(key, str):
+            continue
+        last = text[place_before(repaired.edits, begin) : place_before(repaired.edits, end)]
+        try:
+            alone = repaired_as(last, element, _as_it_is)
+            reasons = alone.doubtful if alone.value == value else repaired.doubtful
+        except NotReadable:
+            reasons = repaired.doubtful
+        if CUT in repaired.doubtful and _COMMA_LAST.search(last):
+            reasons = (CUT,)
+        if reasons:
+            declined[key] = NotRepairable("; ".join(reasons), code="doubtful")
+    if not declined and repaired.doubtful != (CUT,):
+        raise everything
+    return declined
+
+
+def _objects(mended: str) -> Iterator[tuple[int, int]]:
+    """Where the objects stand that are elements of a list of the document."""
+    depth = begin = 0
+    for token in _STRUCTURE.finditer(mended):
+        if token[0] in ("{", "["):
+            depth += 1
+            if depth == 3:
+                begin = token.start()
+        elif token[0] in ("}", "]"):
+            if depth == 3 and mended[begin] == "{":
+                yield begin, token.end()
+            depth -= 1
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def repaired_group(text: str, keys: Sequence[str], item: ShapeReader) -> Repaired:
@@ -549,4 +544,4 @@ def repaired_group(text: str, keys: Sequence[str], item: ShapeReader) -> Repaire
         split_group(value, keys)
         return value
 
-    return repaired_as(text, Outline(group_schema(item.schema, keys)), check)
+    return repaired_as(text, item.of_group(keys), check)

@@ -19,6 +19,7 @@ from seedbed.policy.outline import Outline
 
 DEPTH = 64
 """Brackets that may be open at once in a document that needs mending."""
+CUT = "the answer may have been cut after a comma"
 _VALUES, _EDITS, _QUOTES = 60_000, 20_000, 100_000
 """More than an answer holds: what has more of them is hostile and is declined in bounded time."""
 
@@ -175,7 +176,7 @@ class Scan:
         laid_out = self._is_laid_out(at, frame)
         whole = len(self.stack) == 1 and frame.closer == "}" and bool(frame.outline.fields)
         if laid_out is None or (not laid_out and not whole and self._is_end(at)):
-            self._doubt("the answer may have been cut after a comma")
+            self._doubt(CUT)
 
     def _is_laid_out(self, at: int, frame: _Frame) -> bool | None:
         """Whether a closing bracket stands on a line of its own; None where its margin is not that of its object."""

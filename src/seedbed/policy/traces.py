@@ -62,9 +62,10 @@ class _Signs:
 
     def _book(self, edit: Edit, place: int, number: int) -> None:
         if edit.kind == "bracket":
-            self.brackets = True
+            self.brackets |= not edit.removed or edit.removed in "{}[]"
         elif edit.kind == "comma":
-            (self.spare if edit.removed else self.commas).append(place)
+            if not edit.removed or not edit.inserted:
+                (self.spare if edit.removed else self.commas).append(place)
         elif edit.kind == "number":
             self.numbers = True
         elif edit.kind == "word":
@@ -117,7 +118,9 @@ def traces(mended: str, edits: Sequence[Edit], begin: int) -> tuple[str, ...]:
         return ()
     signs = _Signs(mended, edits, begin)
     found = []
-    if any(reason(signs) for reason in (_several_faults, _quote_slipped, _comma_slipped, _bracket_slipped, _break_slipped)):
+    if any(
+        reason(signs) for reason in (_several_faults, _quote_slipped, _comma_slipped, _bracket_slipped, _break_slipped)
+    ):
         found.append(SLIPPED)
     if any(_is_doubled(signs, number, places) for number, places in signs.strays.items()):
         found.append(DOUBLED)
@@ -249,4 +252,7 @@ def _is_mixed(signs: _Signs) -> bool:
     odd = [number for number in values if _TYPOGRAPHIC.intersection(signs.turned.get(number, ()))]
     plain = len(values) - len(odd)
     uneven = [number for number in odd if '"' in signs.turned[number] and number not in signs.put]
-    return bool(odd) and (plain > len(odd) or (bool(uneven) and len(uneven) < len(values)))
+    return bool(odd) and (plain >= len(odd) or (bool(uneven) and len(uneven) < len(values)))
+
+
+_REASONS = (_several_faults, _quote_slipped, _comma_slipped, _bracket_slipped, _break_slipped)
