@@ -5,8 +5,11 @@ The simulator's own ledger is the witness.
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -186,3 +189,19 @@ def test_a_lost_worklist_costs_nothing_that_was_received(tmp_path: Path, sim: Si
     after = sim.summary()["by_item"]
     assert all(after[name]["requests"] == before[name] for name in had)
     assert all(row[3] for row in table.rows())
+
+
+def test_a_killed_run_is_known_though_another_program_got_its_process_id(tmp_path: Path, sim: Simulator) -> None:
+    """(fault 35)"""
+    sim.configure(latency_ms=15.0)
+    table = Table(tmp_path, sim.url, 40)
+    kill_after(start(table, "plain"), sim, 5)
+    with closing(sqlite3.connect(tmp_path / ".seedbed" / "state.sqlite")) as state, state:
+        state.execute("update runs set pid = ?", (os.getpid(),))
+
+    audit(table.project(stage("plain")))
+
+    state_now = table.project(stage("plain")).state()
+    assert [run.status for run in state_now.runs()] == ["partial"]
+    state_now.close()
+    assert list(tmp_path.glob("logs/*/*--run--*.md"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -29,7 +30,10 @@ from seedbed.records import Part
 folder, what, name, part = sys.argv[1:]
 locks = Locks(Path(folder), command="seedbed run " + name, now="2026-11-20T08:00:00Z")
 with ExitStack() as held:
-    held.enter_context(locks.generating(name, Part.parse(part)) if what == "generate" else locks.uploading(name))
+    if what == "generate":
+        held.enter_context(locks.generating(name, Part.parse(part)))
+    else:
+        held.enter_context(locks.working(name) if what == "run" else locks.uploading(name))
     print("held", flush=True)
     sys.stdin.read()
 print("free", flush=True)
@@ -260,3 +264,36 @@ def test_looking_who_holds_a_lock_takes_it_from_nobody(locks: Locks, hold: Hold)
     for _ in range(50):
         locks.held()
     refusal(generating(locks))
+
+
+# ------------------------------------------------------------------------------------------- runs
+
+
+def test_a_run_is_under_way_while_its_process_lives_and_is_not_afterwards(locks: Locks, hold: Hold) -> None:
+    process = hold("run", "run1")
+    assert locks.is_working("run1")
+    kill(process)
+    assert not locks.is_working("run1")
+
+
+def test_a_run_that_ended_leaves_no_lock_behind(locks: Locks, folder: Path) -> None:
+    with locks.working("run1"):
+        assert locks.is_working("run1")
+    assert not locks.is_working("run1")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_killed_run_leaves_no_lock_once_it_was_looked_at(locks: Locks, hold: Hold, folder: Path) -> None:
+    kill(hold("run", "run1"))
+    locks.is_working("run1")
+    assert list(folder.iterdir()) == []
+
+
+def test_two_who_look_at_once_do_not_take_a_killed_process_for_the_owner(
+    locks: Locks, hold: Hold, folder: Path
+) -> None:
+    kill(hold())
+    locks.held()
+    with (folder / f"generate--{STAGE}--1-of-1.lock").open() as look:
+        fcntl.flock(look, fcntl.LOCK_EX)
+        assert locks.held() == []

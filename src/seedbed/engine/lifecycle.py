@@ -108,7 +108,9 @@ def running(project: Project, command: str, target: str, spend: Spend) -> Iterat
         finish_killed_runs(project, state)
         corpus = project.corpus()
         stack.callback(corpus.close)
-        run = _open_run(project, state, command, target, spend)
+        identity = new_id("run")
+        stack.enter_context(project.locks().working(identity))
+        run = _open_run(project, state, identity, command, target, spend)
         shift = Shift(
             project=project,
             run=run.id,
@@ -132,11 +134,11 @@ def running(project: Project, command: str, target: str, spend: Spend) -> Iterat
         _close_run(project, frame, frame.error)
 
 
-def _open_run(project: Project, state: State, command: str, target: str, spend: Spend) -> RunRow:
+def _open_run(project: Project, state: State, identity: str, command: str, target: str, spend: Spend) -> RunRow:
     cap = spend.budget if spend.budget is not None else project.settings.get("budget", "run")
     tiers = {tier: project.settings.get("tiers", tier) for tier in ("default", "mid", "high")}
     run = RunRow(
-        id=new_id("run"),
+        id=identity,
         command=command,
         target=target,
         started=now_ms(),

@@ -1,6 +1,7 @@
 """Locks that name their owner and are free again after ``kill -9`` (the kernel drops them).
 
-(stage, part) to generate, with overlapping splits of a stage refused; (table) to upload.
+(stage, part) to generate, with overlapping splits of a stage refused; (table) to upload. Each run holds one as long
+as its process lives: a process id says nothing, since another program may have got it meanwhile.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from filelock import FileLock, Timeout
 from seedbed.errors import Locked
 from seedbed.records import WHOLE, Part
 
+_RUN = "run--"
 _SPLIT = re.compile(r"^generate--(?P<stage>.+)--(?P<index>\d+)-of-(?P<count>\d+)\.lock$")
 
 LOOK = 0.25
@@ -54,6 +56,28 @@ class Locks:
         with self._hold("receipts", "the receipts"):
             yield
 
+    @contextmanager
+    def working(self, run: str) -> Iterator[None]:
+        """Hold a run: it is under way until this ends, or its process does."""
+        with self._hold(f"{_RUN}{run}", f"run {run}"):
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    self._of_run(run).unlink()
+
+    def is_working(self, run: str) -> bool:
+        """Whether the process of a run lives. What a killed one left of its lock is removed."""
+        path = self._of_run(run)
+        if self._owner_if_held(path) is not None:
+            return True
+        with suppress(OSError):
+            path.unlink()
+        return False
+
+    def _of_run(self, run: str) -> Path:
+        return self.folder / f"{_RUN}{run}.lock"
+
     def is_generating(self, stage: str, part: str) -> bool:
         """Whether some process (this one too) generates that part now."""
         index, _, count = part.partition("/")
@@ -64,7 +88,7 @@ class Locks:
         return [
             {"lock": path.stem, **owner}
             for path in sorted(self.folder.glob("*.lock"))
-            if (owner := self._owner_if_held(path))
+            if not path.name.startswith(_RUN) and (owner := self._owner_if_held(path))
         ]
 
     def _others(self, stage: str, part: Part) -> Iterator[Path]:
@@ -84,6 +108,8 @@ class Locks:
             lock.acquire(timeout=0)
         except Timeout:
             return _read_owner(path)
+        with suppress(OSError):  # of a killed process; two who look at once must not take it for the owner
+            path.with_suffix(".owner").unlink()
         lock.release()
         return None
 
