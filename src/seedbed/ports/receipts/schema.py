@@ -180,12 +180,15 @@ def open_writing(path: Path) -> sqlite3.Connection:
 
 
 def open_adding(path: Path) -> sqlite3.Connection:
-    """A connection for an import: as durable, and the file keeps the kind of journal it has."""
+    """A connection for an import: as durable, and the file keeps the kind of journal it has.
+
+    EXTRA, since with less a removed journal may be back after a power cut, and with it what was redacted.
+    """
     address = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)
     try:
         for pragma in (
-            "synchronous = FULL", "fullfsync = 1", "checkpoint_fullfsync = 1",
+            "synchronous = EXTRA", "fullfsync = 1", "checkpoint_fullfsync = 1",
             "mmap_size = 0", "wal_autocheckpoint = 0", "cache_size = -16000",
         ):  # fmt: skip
             connection.execute(f"PRAGMA {pragma}")
