@@ -18,7 +18,8 @@
     │   ├── BudgetReached
     │   ├── ProviderDown
     │   ├── LimitReached         a usage window or the account's credit is used up
-    │   └── DiskFull
+    │   └── DiskFails            a read, a write or a sync is refused
+    │       └── DiskFull
     ├── Stopped       130/143    Ctrl-C or SIGTERM; saved
     └── NotReadable              one answer cannot be read; the run goes on
         └── NotRepairable
@@ -28,6 +29,7 @@ Anything else that is raised is a bug of ours (exit 1) and keeps its traceback.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -129,7 +131,11 @@ class LimitReached(Pause):
     name = "limit"
 
 
-class DiskFull(Pause):
+class DiskFails(Pause):
+    name = "disk_fails"
+
+
+class DiskFull(DiskFails):
     name = "disk_full"
 
 
@@ -156,6 +162,24 @@ class NotReadable(SeedbedError):
 
 class NotRepairable(NotReadable):
     name = "not_repairable"
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+
+
+def of_the_system(error: OSError) -> SeedbedError | None:
+    """What the system refuses, in our words: a disk that is full or fails, a place that is closed to us."""
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if error.errno in _NO_ROOM:
+        return DiskFull(f"The disk is full: {what}", hint="Make room and run the same command again.")
+    if error.errno == errno.EIO:
+        return DiskFails(f"The disk fails: {what}", hint="Look at it, and run the same command again.")
+    if error.errno in _CLOSED:
+        return UsageError(
+            what, hint="What is remembered lies in .seedbed beside the project or file; it must be writable."
+        )
+    return None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

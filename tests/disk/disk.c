@@ -197,11 +197,11 @@ static int opened(int folder, const char *path, int flags, mode_t mode) {
     if (!real) real = (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat64");
     char whole[PATH_MAX];
     struct stat facts;
-    int mine = 0, is_new = 0;
-    if (root_length && flags & (O_CREAT | O_TRUNC)) {
+    int mine = 0, is_new = 0, nameless = (flags & O_TMPFILE) == O_TMPFILE;
+    if (root_length && (nameless || flags & (O_CREAT | O_TRUNC))) {
         resolve(folder, path, whole);
         mine = inside(whole);
-        is_new = mine && flags & O_CREAT && stat(whole, &facts) != 0;
+        is_new = mine && (nameless || (flags & O_CREAT && stat(whole, &facts) != 0));
     }
     int bad = is_new ? fault(NAME) : 0;
     if (bad > 0) {
@@ -209,7 +209,7 @@ static int opened(int folder, const char *path, int flags, mode_t mode) {
         return -1;
     }
     int file = real(folder, path, flags, mode);
-    if (file >= 0 && is_new) note('O', inode_of(file), 0, whole, strlen(whole));
+    if (file >= 0 && is_new && !nameless) note('O', inode_of(file), 0, whole, strlen(whole));
     else if (file >= 0 && mine && flags & O_TRUNC) note('T', inode_of(file), 0, NULL, 0);
     return file;
 }

@@ -112,6 +112,8 @@ class Disk:
         if kind == "S" and inode in self._folders:
             for name in self._pending.pop(self._folders[inode], ()):
                 name.change(self._synced)
+        elif kind in "SWT" and inode not in self._files:
+            return  # a file without a name, which no power cut leaves behind
         elif kind == "S":
             self._files[inode].sync()
         elif kind in "WT":

@@ -6,6 +6,7 @@ modules loaded and forks a process for each line of its input, so that a kill co
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import resource
@@ -14,10 +15,12 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.disk import faulty
+from tests.disk.faulty import Fault, preloaded
 from tests.engine.projects import SHAPE, Table, waiting_until
 
 from seedbed import (
@@ -50,6 +53,9 @@ from seedbed.simulator import Simulator
 LOADED = (lifecycle, project, openai)
 """What a forked process should find loaded."""
 IN_FLIGHT = 8
+HANGS = 60.0
+"""Seconds after which a command counts as one that never ends."""
+NO_FAULT = Fault(0, 0, 0)
 
 
 async def judge(question: Item, call: Call) -> Any:
@@ -112,20 +118,46 @@ def act(table: Table, kind: str, verb: str, limit: int | None = None) -> Any:
     return audit(found)
 
 
-class Nursery:
-    """Starts processes that may be killed, one after the other."""
+@dataclass(frozen=True)
+class Order:
+    """One command of a process, and what befalls it.
 
-    def __init__(self) -> None:
+    ``file_size`` bounds the files that it writes. ``fault`` strikes its disk; ``log`` is where its disk is recorded.
+    """
+
+    root: str
+    url: str
+    kind: str
+    verb: str
+    limit: int | None = None
+    point: str = ""
+    file_size: int = 0
+    fault: Fault | None = None
+    log: str = ""
+
+    def line(self) -> str:
+        return json.dumps(asdict(self)) + "\n"
+
+    @classmethod
+    def of(cls, line: str) -> Order:
+        found = cls(**json.loads(line))
+        return replace(found, fault=Fault(**found.fault)) if isinstance(found.fault, dict) else found
+
+
+class Nursery:
+    """Starts processes that may be killed, one after the other; with ``library`` their disk may fail."""
+
+    def __init__(self, library: Path | None = None) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.engine.crashing", "nursery"],
             cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=preloaded(library) if library else None,
         )  # fmt: skip
 
-    def act(self, table: Table, kind: str, verb: str, *, point: str = "", file_size: int = 0, limit: Any = None) -> int:
-        """The exit code of one command, negative for a signal. ``file_size`` bounds the files that it writes."""
+    def act(self, table: Table, kind: str, verb: str, **more: Any) -> int:
+        """The exit code of one command, negative for a signal; ``more`` is what else an order may say."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        order = [str(table.root), table.url, kind, verb, point, file_size, limit]
-        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.write(Order(str(table.root), table.url, kind, verb, **more).line())
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
@@ -137,32 +169,45 @@ def nursery() -> int:
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            os._exit(_child(*json.loads(line)))
+            faulthandler.dump_traceback_later(HANGS, exit=True)
+            os._exit(_child(Order.of(line)))
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
     return 0
 
 
-def _child(root: str, url: str, kind: str, verb: str, point: str, file_size: int, limit: int | None) -> int:
-    """A bug's traceback is left in the folder of the project."""
-    code = 1
-    crashing.arm(point)
-    if file_size:
+def _child(order: Order) -> int:
+    """A bug's traceback is left in the folder of the project, an error's words too."""
+    root, code = Path(order.root), 1
+    crashing.arm(order.point)
+    if order.file_size:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_size, resource.RLIM_INFINITY))
+    if order.log or order.fault:
+        faulty.watch(root, Path(order.log) if order.log else None)
+        faulty.arm(order.fault or NO_FAULT)
+    said = ""
     try:
-        report = act(Table.there(Path(root), url), kind, verb, limit)
+        report = act(Table.there(root, order.url), order.kind, order.verb, order.limit)
         error = getattr(report, "error", None)
-        code = error.exit_code if error else 0
+        code, said = (error.exit_code, str(error)) if error else (0, "")
     except SeedbedError as error:
-        code = error.exit_code
-        print(error.what, file=sys.stderr)
+        code, said = error.exit_code, str(error)
     except BaseException:
-        if file_size:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        with suppress(OSError):
-            (Path(root) / "bug.txt").write_text(traceback.format_exc(), "utf-8")
+        said = traceback.format_exc()
+    if order.file_size:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    if order.log or order.fault:
+        passed = faulty.passed()
+        faulty.arm(NO_FAULT)
+        counted(root).write_text(str(passed), "utf-8")
+    (root / ("bug.txt" if code == 1 else "said.txt")).write_text(said, "utf-8")
     return code
+
+
+def counted(root: Path) -> Path:
+    """Where a child notes how many operations of its disk came by."""
+    return root.with_name(f"{root.name}.passed")
 
 
 def start(table: Table, kind: str) -> subprocess.Popen[str]:

@@ -5,7 +5,6 @@ All errors end here, at one edge. Heavy imports stay inside the commands, so tha
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from seedbed.errors import DiskFull, SeedbedError, Stopped, UsageError
+from seedbed.errors import SeedbedError, Stopped, UsageError, of_the_system
 
 GROUPS = {
     "Start": ("init", "doctor", "fill", "demo"),
@@ -144,7 +143,7 @@ def run(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
-        said = _of_the_system(error)
+        said = of_the_system(error)
         return _failed(said, argv) if said is not None else _bug(error, argv)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
@@ -159,19 +158,6 @@ def _failed(error: SeedbedError, argv: Sequence[str]) -> int:
     if "--json" in argv:
         document(_verb(argv), code=error.exit_code, error=error)
     return error.exit_code
-
-
-def _of_the_system(error: OSError) -> SeedbedError | None:
-    """A disk that is full or a place that is closed to us is no bug."""
-    place = f"{error.filename}: " if error.filename else ""
-    what = f"{place}{error.strerror}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"The disk is full: {what}", hint="Make room and run the same command again.")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
-        return UsageError(
-            what, hint="What is remembered lies in .seedbed beside the project or file; it must be writable."
-        )
-    return None
 
 
 def _misused(error: Any, argv: Sequence[str]) -> int:

@@ -41,7 +41,7 @@ from seedbed.engine.work.reader import UserCodeError
 from seedbed.engine.work.rounds import AGAIN, Derivation, OpenRound, Scope, worklist_path
 from seedbed.engine.work.working import Shift, export_only, work
 from seedbed.engine.work.worklist import Worklist
-from seedbed.errors import EmptySelection, SeedbedError, UsageError
+from seedbed.errors import EmptySelection, SeedbedError, UsageError, of_the_system
 from seedbed.events import Meter, PhaseEnded, RunEnded, RunStarted
 from seedbed.policy.budget import Cap, Till
 from seedbed.ports.corpus import Corpus
@@ -102,6 +102,15 @@ class Running:
 @contextmanager
 def running(project: Project, command: str, target: str, spend: Spend) -> Iterator[Running]:
     """Open a run, close it with its status and page whatever happens inside."""
+    try:
+        with _opened(project, command, target, spend) as frame:
+            yield frame
+    except OSError as error:
+        raise of_the_system(error) or error from error
+
+
+@contextmanager
+def _opened(project: Project, command: str, target: str, spend: Spend) -> Iterator[Running]:
     with ExitStack() as stack:
         state = project.state()
         stack.callback(state.close)
@@ -176,6 +185,8 @@ def _close_run(project: Project, frame: Running, error: BaseException | None) ->
 
 
 def _ending(error: BaseException | None) -> tuple[int, str, RunStatus]:
+    if isinstance(error, OSError):
+        error = of_the_system(error) or error
     if error is None:
         return 0, "", "completed"
     if isinstance(error, SeedbedError):

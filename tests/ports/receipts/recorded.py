@@ -57,7 +57,7 @@ def buy(folder: Path, number: int) -> None:
 
 def main(root: Path, log: Path) -> None:
     faulty.watch(root, log)
-    appender._LOG = LOG  # type: ignore[misc]
+    appender._LOG = LOG
     folder = root / ".seedbed" / "receipts"
     buy(folder, 0)
     buy(folder, 1)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from seedbed.crashing import point
 from seedbed.engine.projects.binding import BoundStage, label, makes_rows
 from seedbed.engine.work.orders import ADOPTED, Bought, Flow, Marks, Order, Settled, Spent, order_for
-from seedbed.errors import ConfigError, NotReadable, Pause
+from seedbed.errors import ConfigError, DiskFails, NotReadable, Pause
 from seedbed.events import Event, ItemsSettled, Meter, Notice
 from seedbed.policy.budget import Till, share
 from seedbed.policy.edits import Repaired
@@ -265,7 +265,7 @@ class Reader:
         self.freed()
 
     def _commit(self, page: _Page) -> None:
-        """With the state busy or down the reader waits; receipts are safe."""
+        """With the state busy or down the reader waits; receipts are safe. A disk that is full ends the run."""
         told = False
         while page.outcomes or page.entries or page.intents:
             try:
@@ -274,7 +274,7 @@ class Reader:
                 point("after outcomes")
                 return
             except Pause as error:
-                if self.flow.stopping.is_set():
+                if self.flow.stopping.is_set() or isinstance(error, DiskFails):
                     raise
                 if not told:
                     self.desk.emit(Notice(f"Waiting for the state: {error.what}"))

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.crashing import point
-from seedbed.errors import DiskFull
-from seedbed.ports.fullness import no_room
+from seedbed.ports.refusals import of_sqlite
 from seedbed.records import Item, canonical_json, digest, pack, unpack
 
 PAGE = 1000
@@ -32,7 +31,7 @@ class Worklist:
             self._prepare()
         except sqlite3.OperationalError as error:
             self._db.close()
-            raise self._as_seedbed(error) from error
+            raise of_sqlite(error, self.path) or error from error
         self._contexts: dict[str, Any] = {}
 
     def _prepare(self) -> None:
@@ -104,12 +103,7 @@ class Worklist:
                     self._db.execute("rollback")
                 raise
         except sqlite3.OperationalError as error:
-            raise self._as_seedbed(error) from error
-
-    def _as_seedbed(self, error: sqlite3.OperationalError) -> DiskFull:
-        if no_room(error):
-            return DiskFull(f"{self.path} cannot grow: {error}", hint="Make room, then run the same command again.")
-        raise error
+            raise of_sqlite(error, self.path) or error from error
 
     def _blob(self, value: Any, blobs: dict[str, str]) -> str:
         text = canonical_json(value)

@@ -12,7 +12,7 @@ from sqlalchemy import CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import Executable
 
-from seedbed.errors import DiskFull, Pause, SeedbedError, SourceError
+from seedbed.errors import DiskFails, DiskFull, Pause, SeedbedError, SourceError
 from seedbed.ports.corpus import sqlite
 
 
@@ -144,6 +144,8 @@ class Session:
                 )
             case "full":
                 return DiskFull(f"No space is left to write {self.name}.", why=words)
+            case "fails":
+                return DiskFails(f"The disk of {self.name} fails.", why=words, hint="Look at it, then go on.")
             case "declined":
                 return Declined(words)
             case "read only":

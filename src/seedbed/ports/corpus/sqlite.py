@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from seedbed.ports.corpus.functions import register
-from seedbed.ports.fullness import no_room
+from seedbed.ports.refusals import disk_fails, no_room
 from seedbed.records import LogicalType
 
 Affinity = Literal["text", "integer", "real", "numeric", "blob"]
-Complaint = Literal["busy", "full", "declined", "read only", "damaged", "other"]
+Complaint = Literal["busy", "full", "fails", "declined", "read only", "damaged", "other"]
 
 BEGIN_WRITING = "BEGIN IMMEDIATE"
 RELATIONS = (
@@ -87,6 +87,8 @@ def kind_of(error: BaseException | None) -> Complaint:
     code = getattr(error, "sqlite_errorcode", None)
     if no_room(error):
         return "full"
+    if disk_fails(error):
+        return "fails"
     if code is not None:
         return _CODES.get(code & 0xFF, "other")
     return "declined" if "binding parameter" in str(error) else "other"

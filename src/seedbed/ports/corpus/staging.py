@@ -23,9 +23,9 @@ from typing import Any
 
 import orjson
 
-from seedbed.errors import DiskFull, Locked, SourceError, StoreNewer
+from seedbed.errors import Locked, SourceError, StoreNewer
 from seedbed.ports.corpus.layout import Added, Layout, Splice
-from seedbed.ports.fullness import no_room
+from seedbed.ports.refusals import of_sqlite
 from seedbed.records import digest
 
 VERSION = 1
@@ -103,11 +103,7 @@ def opened(database: Path, name: str) -> Iterator[Staging]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise Locked(f"{database.name} is in use by another program", why=str(error)) from error
-        if no_room(error):
-            raise DiskFull(
-                f"The disk of {database} is full", hint="Make room and run the same command again."
-            ) from error
-        raise
+        raise of_sqlite(error, database) or error from error
     except sqlite3.DatabaseError as error:
         if "not a database" in str(error):
             raise SourceError(f"{database} is not a SQLite database", hint="Name another with --database.") from error

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from seedbed.crashing import point
-from seedbed.errors import Corrupt, Pause, SeedbedError, UsageError
+from seedbed.errors import Corrupt, DiskFails, SeedbedError, UsageError
 from seedbed.ports.receipts import Ending, Intent, OnCommit, Receipt
 from seedbed.ports.receipts.ballast import Ballast, disk_full, is_no_room
 from seedbed.ports.receipts.rows import ENDING_COLUMNS, INTENT_COLUMNS, RECEIPT_COLUMNS, Encoder, Rows
@@ -133,11 +133,12 @@ class SqliteWriter:
         try:
             create_file(self.path)
         except (sqlite3.Error, OSError) as error:
-            if not is_no_room(error, self.path):
+            full = is_no_room(error, self.path)
+            if isinstance(error, OSError) and not full:
                 raise
             for path in (self.path, *companions(self.path)):
                 path.unlink(missing_ok=True)
-            raise disk_full(folder, str(error)) from error
+            raise (disk_full(folder, str(error)) if full else _fails(self.path, error)) from error
         # A daemon, so that a forgotten writer cannot hold up the exit; closed there all the same.
         self._thread = threading.Thread(target=self._run, name=f"receipts {name}", daemon=True)
         self._thread.start()
@@ -314,10 +315,7 @@ class SqliteWriter:
             full = disk_full(self.path.parent, str(error))
             full.__cause__ = error
             return full
-        self._broken = Pause(
-            f"Receipts cannot be stored in {self.path}", why=str(error),
-            hint="Look at that disk, then run the same command again; nothing that was acknowledged is lost.",
-        )  # fmt: skip
+        self._broken = _fails(self.path, error)
         self._broken.__cause__ = error
         return self._broken
 
@@ -379,6 +377,14 @@ class SqliteWriter:
                 for path in (self.path, *companions(self.path)):
                     path.unlink(missing_ok=True)
         self._drop_connection()
+
+
+def _fails(path: Path, error: BaseException) -> DiskFails:
+    return DiskFails(
+        f"Receipts cannot be stored in {path}",
+        why=str(error),
+        hint="Look at that disk, then run the same command again; nothing that was acknowledged is lost.",
+    )
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

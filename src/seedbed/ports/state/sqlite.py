@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from seedbed.errors import Corrupt, DiskFull, Pause, SeedbedError
-from seedbed.ports.fullness import no_room
+from seedbed.errors import Corrupt
+from seedbed.ports.refusals import of_sqlite
 from seedbed.ports.state import (
     MadeRow,
     Release,
@@ -733,9 +733,5 @@ def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
         yield values[start : start + CHUNK]
 
 
-def _as_seedbed(error: sqlite3.OperationalError, path: Path) -> SeedbedError:
-    if no_room(error):
-        return DiskFull(f"{path} cannot grow: {error}", hint="Make room, then run the same command again.")
-    if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Pause(f"{path} is held by another program: {error}", hint="Run the same command again.")
-    raise error
+def _as_seedbed(error: sqlite3.OperationalError, path: Path) -> BaseException:
+    return of_sqlite(error, path) or error
