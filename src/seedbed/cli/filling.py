@@ -38,7 +38,10 @@ def fill(
     ids: options.Ids = "",
     limit: options.Limit = None,
     part: options.PartOf = "",
+    sample: options.Sample = None,
+    seed: options.Seed = 1,
     stale: options.Stale = False,
+    stale_model: options.StaleModel = "",
     recover: Annotated[
         bool,
         typer.Option("--recover", help="Ask again what was rejected or failed.", rich_help_panel=options.SELECTION),
@@ -80,8 +83,9 @@ def fill(
         )
     )
     spend = options.spend_of(budget, concurrency, allow_stand_in, allow_empty)
-    scope = selected(ready.project, None, options.scope_of(where, ids, limit, part, stale), allow_empty=allow_empty)
-    if recover and not stale:
+    said = options.scope_of(where, ids, limit, part, sample, seed, stale, stale_model)
+    scope = selected(ready.project, None, said, allow_empty=allow_empty)
+    if recover and not scope.again:
         scope = ready.again(scope)
     if dry_run:
         return _preview(ready, scope, json)

@@ -10,7 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seedbed.cli.options import DryRun, Ids, Json, Limit, PartOf, Place, Target, Where, Yes, project_at, scope_of
+from seedbed.cli.options import (
+    DryRun,
+    Ids,
+    Json,
+    Limit,
+    PartOf,
+    Place,
+    Sample,
+    Seed,
+    Stale,
+    StaleModel,
+    Target,
+    Where,
+    Yes,
+    project_at,
+    scope_of,
+)
 
 if TYPE_CHECKING:
     from seedbed.engine.reports import StatusReport
@@ -139,6 +155,10 @@ def audit(
     ids: Ids = "",
     limit: Limit = None,
     part: PartOf = "",
+    sample: Sample = None,
+    seed: Seed = 1,
+    stale: Stale = False,
+    stale_model: StaleModel = "",
     json: Json = False,
     place: Place = None,
 ) -> None:
@@ -147,7 +167,7 @@ def audit(
     from seedbed.cli.render import document
     from seedbed.engine.looks.audits import audit as look
 
-    found = look(project_at(place), target, scope_of(where, ids, limit, part))
+    found = look(project_at(place), target, scope_of(where, ids, limit, part, sample, seed, stale, stale_model))
     following = ["seedbed plan" + (f" {target}" if target else "")]
     if json:
         code = found.error.exit_code if found.error else 0
@@ -166,6 +186,10 @@ def plan(
     ids: Ids = "",
     limit: Limit = None,
     part: PartOf = "",
+    sample: Sample = None,
+    seed: Seed = 1,
+    stale: Stale = False,
+    stale_model: StaleModel = "",
     json: Json = False,
     place: Place = None,
 ) -> None:
@@ -175,7 +199,7 @@ def plan(
     from seedbed.engine.lifecycle import plan as look
 
     project = project_at(place)
-    reports = look(project, target, scope_of(where, ids, limit, part))
+    reports = look(project, target, scope_of(where, ids, limit, part, sample, seed, stale, stale_model))
     cap = project.settings.get("budget", "run")
     following = ["seedbed run" + (f" {target}" if target else "")]
     if json:

@@ -38,8 +38,24 @@ Limit = Annotated[
 PartOf = Annotated[
     str, typer.Option("--part", metavar="I/M", help="The I-th of M stable parts.", rich_help_panel=SELECTION)
 ]
+Sample = Annotated[
+    int | None,
+    typer.Option("--sample", metavar="N", min=1, help="N items, drawn the same each time.", rich_help_panel=SELECTION),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="S", help="Another seed draws another sample.", rich_help_panel=SELECTION)
+]
 Stale = Annotated[
     bool, typer.Option("--stale", help="Settled items of an older recipe, again.", rich_help_panel=SELECTION)
+]
+StaleModel = Annotated[
+    str,
+    typer.Option(
+        "--stale-model",
+        metavar="NAME|other",
+        help="Accepted answers of that model, or of any but today's, again.",
+        rich_help_panel=SELECTION,
+    ),
 ]
 RedoDiverged = Annotated[
     bool,
@@ -104,7 +120,10 @@ def scope_of(
     ids: str = "",
     limit: int | None = None,
     part: str = "",
+    sample: int | None = None,
+    seed: int = 1,
     stale: bool = False,
+    stale_model: str = "",
     redo_diverged: bool = False,
 ) -> Scope:
     """Raises UsageError for what cannot be read."""
@@ -120,6 +139,9 @@ def scope_of(
         part=Part.parse(part) if part else WHOLE,
         stale=stale,
         redo_diverged=redo_diverged,
+        sample=sample,
+        seed=seed,
+        stale_model=stale_model,
     )
 
 

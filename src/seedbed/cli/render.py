@@ -13,6 +13,7 @@ from seedbed.errors import SeedbedError
 
 if TYPE_CHECKING:
     from seedbed.engine.reports import (
+        Drawn,
         Equation,
         ExportReport,
         GenerateReport,
@@ -29,7 +30,20 @@ EXITS: Mapping[int, str] = {
     0: "ok", 1: "bug", 2: "usage", 3: "quality", 4: "gate", 5: "empty", 6: "auth", 7: "locked", 8: "drift",
     75: "paused", 130: "stopped", 143: "stopped",
 }  # fmt: skip
-MONEY = frozenset(("spent", "cap", "cost_low", "cost_high", "changed_cost", "stale_cost", "cost", "forecast", "saved"))
+MONEY = frozenset(
+    (
+        "spent",
+        "cap",
+        "cost_low",
+        "cost_high",
+        "changed_cost",
+        "stale_cost",
+        "other_models_cost",
+        "cost",
+        "forecast",
+        "saved",
+    )
+)
 """Fields that count 10⁻⁹ USD and are shown as exact decimal texts."""
 WIDTH = 200
 SHOWN = 5
@@ -248,9 +262,17 @@ def upload_lines(report: UploadReport | None, stage: str) -> list[str]:
     return lines
 
 
+def drawn_line(sample: Drawn) -> str:
+    """``a sample of 10 by seed 3: [7], [12], … ``."""
+    few = "" if len(sample.keys) == sample.size else f", all there are: {len(sample.keys):,}"
+    return f"  a sample of {sample.size:,} by seed {sample.seed}{few}: {_some(sample.keys) or 'none'}"
+
+
 def preview_lines(report: GenerateReport, *, writes: str = "") -> list[str]:
     """A dry run: requests byte for byte (with control characters shown), and what would be written."""
     lines = [f"{report.stage}: {report.counted:,} items would be worked"]
+    if report.sample is not None:
+        lines.append(drawn_line(report.sample))
     for preview in report.previews:
         lines += ["", f"{safe(preview.key, 60)} -> {safe(writes or preview.writes)}", safe(preview.request)]
     return [*lines, "", "Nothing was sent."]
@@ -259,7 +281,8 @@ def preview_lines(report: GenerateReport, *, writes: str = "") -> list[str]:
 def export_lines(report: ExportReport) -> list[str]:
     head = f"{report.stage}: {report.items:,} items " + ("would be exported" if report.dry_run else "exported")
     lines = [head + (f" as {report.round}" if report.round else "")]
-    return [*lines, *(f"  {safe(key, 60)}" for key in report.sample[:SHOWN])]
+    drawn = [drawn_line(report.drawn)] if report.drawn is not None else []
+    return [*lines, *drawn, *(f"  {safe(key, 60)}" for key in report.sample[:SHOWN])]
 
 
 def validate_lines(report: ValidateReport) -> list[str]:

@@ -53,7 +53,10 @@ def run(
     ids: options.Ids = "",
     limit: options.Limit = None,
     part: options.PartOf = "",
+    sample: options.Sample = None,
+    seed: options.Seed = 1,
     stale: options.Stale = False,
+    stale_model: options.StaleModel = "",
     redo_diverged: options.RedoDiverged = False,
     allow_empty: options.AllowEmpty = False,
     budget: options.Budget = "",
@@ -79,7 +82,12 @@ def run(
 
     project = _project(place, model, base_url, timeout, settings, styles, difficulty)
     spend = options.spend_of(budget, concurrency, allow_stand_in, allow_empty)
-    scope = _scope(project, target, options.scope_of(where, ids, limit, part, stale, redo_diverged), allow_empty)
+    scope = _scope(
+        project,
+        target,
+        options.scope_of(where, ids, limit, part, sample, seed, stale, stale_model, redo_diverged),
+        allow_empty,
+    )
     if dry_run:
         return _previews(project, target, scope, "run", json)
     _ask(project, target, scope, spend, yes)
@@ -94,7 +102,10 @@ def generate(
     ids: options.Ids = "",
     limit: options.Limit = None,
     part: options.PartOf = "",
+    sample: options.Sample = None,
+    seed: options.Seed = 1,
     stale: options.Stale = False,
+    stale_model: options.StaleModel = "",
     redo_diverged: options.RedoDiverged = False,
     allow_empty: options.AllowEmpty = False,
     budget: options.Budget = "",
@@ -115,7 +126,12 @@ def generate(
 
     project = _project(place, model, base_url, timeout, settings, styles, difficulty)
     spend = options.spend_of(budget, concurrency, allow_empty=allow_empty)
-    scope = _scope(project, target, options.scope_of(where, ids, limit, part, stale, redo_diverged), allow_empty)
+    scope = _scope(
+        project,
+        target,
+        options.scope_of(where, ids, limit, part, sample, seed, stale, stale_model, redo_diverged),
+        allow_empty,
+    )
     if dry_run:
         return _previews(project, target, scope, "generate", json)
     _ask(project, target, scope, spend, yes)
@@ -130,7 +146,10 @@ def recover(
     ids: options.Ids = "",
     limit: options.Limit = None,
     part: options.PartOf = "",
+    sample: options.Sample = None,
+    seed: options.Seed = 1,
     stale: options.Stale = False,
+    stale_model: options.StaleModel = "",
     redo_diverged: options.RedoDiverged = False,
     allow_empty: options.AllowEmpty = False,
     budget: options.Budget = "",
@@ -154,8 +173,13 @@ def recover(
 
     project = _project(place, model, base_url, timeout, settings, styles, difficulty)
     spend = options.spend_of(budget, concurrency, allow_empty=allow_empty)
-    scope = _scope(project, target, options.scope_of(where, ids, limit, part, stale, redo_diverged), allow_empty)
-    if not stale:
+    scope = _scope(
+        project,
+        target,
+        options.scope_of(where, ids, limit, part, sample, seed, stale, stale_model, redo_diverged),
+        allow_empty,
+    )
+    if not (stale or stale_model):
         scope = replace(scope, states=AGAIN)
     if dry_run:
         return _previews(project, target, scope, "recover", json)
@@ -171,6 +195,8 @@ def export(
     ids: options.Ids = "",
     limit: options.Limit = None,
     part: options.PartOf = "",
+    sample: options.Sample = None,
+    seed: options.Seed = 1,
     allow_empty: options.AllowEmpty = False,
     settings: options.Setting = None,
     styles: options.Styles = "",
@@ -183,7 +209,7 @@ def export(
     import seedbed
 
     project = _project(place, "", "", None, settings, styles, difficulty)
-    scope = _scope(project, target, options.scope_of(where, ids, limit, part), allow_empty)
+    scope = _scope(project, target, options.scope_of(where, ids, limit, part, sample, seed), allow_empty)
     report = seedbed.export(project, target, scope, dry_run=dry_run)
     lines = export_lines(report)
     follow = f"seedbed generate {report.stage}" if report.items else "seedbed status"

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seedbed.cli.render import as_json, equation_lines, line_of, safe
+from seedbed.cli.render import as_json, drawn_line, equation_lines, line_of, safe
 from seedbed.records import usd, usd_exact
 
 if TYPE_CHECKING:
@@ -166,6 +166,13 @@ def _audit_lines(report: AuditReport) -> list[str]:
         )
     if report.stale:
         lines.append(f"  stale     {report.stale:,} of another recipe ({usd(report.stale_cost)} to do again)")
+    if report.other_models:
+        each = ", ".join(f"{count:,} by {safe(name, 60)}" for name, count in report.other_models.items())
+        lines.append(
+            f"  models    {each}; today it is {safe(report.model)} ({usd(report.other_models_cost)} to do again)"
+        )
+    if report.sample is not None:
+        lines.append(drawn_line(report.sample))
     if report.cleared:
         lines.append(f"  cleared   {', '.join(safe(key, 40) for key in report.cleared[:LISTED])}")
     lines.append(f"  spent     {usd(report.spent)}")
@@ -226,6 +233,7 @@ def plan_lines(reports: Sequence[PlanReport], cap: int | None) -> list[str]:
         for report in reports
     ]  # fmt: skip
     lines = table(("stage", "to do", "calls", "model", "tokens in", "tokens out", "cost"), rows, left=(0, 3))
+    lines += [drawn_line(report.sample) for report in reports if report.sample is not None]
     return [*lines, "", "Nothing was sent.", f"cap {usd(cap)}" if cap is not None else "no cap"]
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seedbed.conditions import is_empty
 from seedbed.engine.projects.binding import MEMBERS, BoundStage
 from seedbed.engine.projects.project import Project
 from seedbed.engine.reports import AuditReport, Equation, PlanReport
+from seedbed.engine.work.drawing import drawn
 from seedbed.engine.work.rounds import Derivation, OpenRound, Scope, continued, missing_of_round
 from seedbed.ports.corpus import Corpus
-from seedbed.ports.state import RoundRow, State
+from seedbed.ports.state import RoundRow, State, Tally
 from seedbed.records import Item, Usage, key_text, key_values
 from seedbed.stage import Fills, Gathers
 
@@ -30,6 +31,7 @@ def audit_stage(project: Project, stage: BoundStage, corpus: Corpus, state: Stat
     drift = _drift(stage, corpus, state)
     mean = _mean_cost(state, stage.name, tally.settled)
     model = project.model_for(stage.stage)
+    others = _other_models(project, stage, tally)
     return AuditReport(
         stage=stage.name,
         table=stage.source.name,
@@ -52,7 +54,20 @@ def audit_stage(project: Project, stage: BoundStage, corpus: Corpus, state: Stat
         model=model,
         recipe=stage.recipe,
         equations=equations_of(state, _rounds(project, stage, corpus, state)),
+        other_models=others,
+        other_models_cost=None if mean is None else mean * sum(others.values()),
+        sample=plan.sample,
     )
+
+
+def _other_models(project: Project, stage: BoundStage, tally: Tally) -> dict[str, int]:
+    today = project.models_for(stage.stage)
+    found: dict[str, int] = {}
+    for (asked, served), count in tally.models.items():
+        if asked and asked not in today:
+            name = served or asked
+            found[name] = found.get(name, 0) + count
+    return found
 
 
 def _rounds(project: Project, stage: BoundStage, corpus: Corpus, state: State) -> Iterator[OpenRound]:
@@ -144,7 +159,8 @@ def _mean_cost(state: State, stage: str, settled: int) -> int | None:
 
 def plan_stage(project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> PlanReport:
     """Calls, tokens and money of the missing items: input from rendered samples, output from what was measured."""
-    derivation = Derivation(corpus, state, stage, scope, project.model_for(stage.stage))
+    scope, sample_drawn = drawn(project, stage, corpus, state, scope)
+    derivation = Derivation.of(project, stage, corpus, state, scope)
     count = 0
     sample: list[Item] = []
     examples: list[str] = []
@@ -157,8 +173,8 @@ def plan_stage(project: Project, stage: BoundStage, corpus: Corpus, state: State
         if room is not None and len(items) >= room:
             break
     if not stage.stage.calls_model:
-        return PlanReport(stage.name, count, 0, "", 0, 0, 0, 0, 0, None, tuple(examples))
-    return _priced(project, stage, state, count, sample, examples)
+        return PlanReport(stage.name, count, 0, "", 0, 0, 0, 0, 0, None, tuple(examples), sample_drawn)
+    return replace(_priced(project, stage, state, count, sample, examples), sample=sample_drawn)
 
 
 def _priced(

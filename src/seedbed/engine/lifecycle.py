@@ -37,6 +37,7 @@ from seedbed.engine.reports import (
 )
 from seedbed.engine.rereading import reread_stage
 from seedbed.engine.uploading import preview_upload, tables_of, upload_stage
+from seedbed.engine.work.drawing import drawn, require_one_stage
 from seedbed.engine.work.reader import UserCodeError
 from seedbed.engine.work.rounds import AGAIN, Derivation, OpenRound, Scope, worklist_path
 from seedbed.engine.work.working import Shift, export_only, work
@@ -100,17 +101,17 @@ class Running:
 
 
 @contextmanager
-def running(project: Project, command: str, target: str, spend: Spend) -> Iterator[Running]:
+def running(project: Project, command: str, target: str, spend: Spend, scope: Scope = EVERYTHING) -> Iterator[Running]:
     """Open a run, close it with its status and page whatever happens inside."""
     try:
-        with _opened(project, command, target, spend) as frame:
+        with _opened(project, command, target, spend, scope) as frame:
             yield frame
     except OSError as error:
         raise of_the_system(error) or error from error
 
 
 @contextmanager
-def _opened(project: Project, command: str, target: str, spend: Spend) -> Iterator[Running]:
+def _opened(project: Project, command: str, target: str, spend: Spend, scope: Scope) -> Iterator[Running]:
     with ExitStack() as stack:
         state = project.state()
         stack.callback(state.close)
@@ -119,7 +120,7 @@ def _opened(project: Project, command: str, target: str, spend: Spend) -> Iterat
         stack.callback(corpus.close)
         identity = new_id("run")
         stack.enter_context(project.locks().working(identity))
-        run = _open_run(project, state, identity, command, target, spend)
+        run = _open_run(project, state, identity, command, target, spend, scope)
         shift = Shift(
             project=project,
             run=run.id,
@@ -143,7 +144,9 @@ def _opened(project: Project, command: str, target: str, spend: Spend) -> Iterat
         _close_run(project, frame, frame.error)
 
 
-def _open_run(project: Project, state: State, identity: str, command: str, target: str, spend: Spend) -> RunRow:
+def _open_run(
+    project: Project, state: State, identity: str, command: str, target: str, spend: Spend, scope: Scope
+) -> RunRow:
     cap = spend.budget if spend.budget is not None else project.settings.get("budget", "run")
     tiers = {tier: project.settings.get("tiers", tier) for tier in ("default", "mid", "high")}
     run = RunRow(
@@ -152,7 +155,12 @@ def _open_run(project: Project, state: State, identity: str, command: str, targe
         target=target,
         started=now_ms(),
         status="running",
-        settings={"tiers": tiers, "corpus": project.corpus_place(), "command": project.command},
+        settings={
+            "tiers": tiers,
+            "corpus": project.corpus_place(),
+            "command": project.command,
+            "selection": scope.said(),
+        },
         pid=os.getpid(),
         host=this_host(),
         cap=cap,
@@ -204,17 +212,16 @@ def audit(project: Project, name: str | None = None, scope: Scope = EVERYTHING) 
     """How a stage (or each stage of the pipeline) stands. Sends nothing, writes nothing of the user's."""
     with _looking(project) as (corpus, state):
         stages = [project.stage(name)] if name and name != project.pipeline.name else project.stages()
+        require_one_stage(stages, scope)
         return [audit_stage(project, project.bound(stage, corpus, state), corpus, state, scope) for stage in stages]
 
 
 def plan(project: Project, name: str | None = None, scope: Scope = EVERYTHING) -> list[PlanReport]:
     """Calls, tokens and money of what is missing, as a range."""
     with _looking(project) as (corpus, state):
-        return [
-            plan_stage(project, project.bound(stage, corpus, state), corpus, state, scope)
-            for stage in project.stages(name)
-            if stage.calls_model
-        ]
+        stages = [stage for stage in project.stages(name) if stage.calls_model]
+        require_one_stage(stages, scope)
+        return [plan_stage(project, project.bound(stage, corpus, state), corpus, state, scope) for stage in stages]
 
 
 @contextmanager
@@ -238,14 +245,18 @@ def export(
     stage = project.stage(name)
     if dry_run:
         with _looking(project) as (corpus, state):
-            items = [item.key for item in _items(project, project.bound(stage, corpus, state), corpus, state, scope)]
-            return ExportReport(stage.name, "", len(items), True, tuple(items[:SAMPLE]), True)
-    with running(project, "export", stage.name, FREELY) as frame:
+            bound = project.bound(stage, corpus, state)
+            scope, sample = drawn(project, bound, corpus, state, scope)
+            items = [item.key for item in _items(project, bound, corpus, state, scope)]
+            return ExportReport(stage.name, "", len(items), True, tuple(items[:SAMPLE]), True, sample)
+    with running(project, "export", stage.name, FREELY, scope) as frame:
         bound = project.bound(stage, frame.corpus, frame.state)
+        scope, sample = drawn(project, bound, frame.corpus, frame.state, scope)
         with frame.shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "export"):
             rounds = export_only(frame.shift, bound, scope)
     keys = [key for work in rounds if work.worklist for page in work.worklist.key_pages() for key in page]
-    return ExportReport(stage.name, rounds[0].id if rounds else "", len(keys), bool(rounds), tuple(keys[:SAMPLE]))
+    round_id = rounds[0].id if rounds else ""
+    return ExportReport(stage.name, round_id, len(keys), bool(rounds), tuple(keys[:SAMPLE]), drawn=sample)
 
 
 def generate(
@@ -253,8 +264,10 @@ def generate(
 ) -> GenerateReport:
     """Buy and read what is missing. Ends with a Pause or Stopped when it could not finish; all is saved."""
     stage = project.stage(name)
-    with running(project, "generate", stage.name, spend) as frame:
-        return _generate(project, frame, project.bound(stage, frame.corpus, frame.state), scope)
+    with running(project, "generate", stage.name, spend, scope) as frame:
+        bound = project.bound(stage, frame.corpus, frame.state)
+        scope, _ = drawn(project, bound, frame.corpus, frame.state, scope)
+        return _generate(project, frame, bound, scope)
 
 
 def _generate(project: Project, frame: Running, stage: BoundStage, scope: Scope) -> GenerateReport:
@@ -319,13 +332,16 @@ def preview(project: Project, name: str | None = None, scope: Scope = EVERYTHING
     stage = project.stage(name)
     with _looking(project) as (corpus, state):
         bound = project.bound(stage, corpus, state)
+        scope, sample = drawn(project, bound, corpus, state, scope)
         count = 0
         previews: list[Preview] = []
         for item in _items(project, bound, corpus, state, scope):
             count += 1
             if len(previews) < PREVIEWS:
                 previews.append(_preview(project, bound, item))
-        return GenerateReport(stage.name, {}, 0, 0, 0, NO_USAGE, 0, (), previews=tuple(previews), counted=count)
+        return GenerateReport(
+            stage.name, {}, 0, 0, 0, NO_USAGE, 0, (), previews=tuple(previews), counted=count, sample=sample
+        )
 
 
 def _preview(project: Project, stage: BoundStage, item: Item) -> Preview:
@@ -350,7 +366,7 @@ def _preview(project: Project, stage: BoundStage, item: Item) -> Preview:
 def _items(project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> Iterator[Item]:
     """What a new round would hold, without opening one."""
     left = scope.limit
-    for found in Derivation(corpus, state, stage, scope, project.model_for(stage.stage)).pages():
+    for found in Derivation.of(project, stage, corpus, state, scope).pages():
         for item in found.items:
             if left is not None and left <= 0:
                 return
@@ -371,7 +387,7 @@ def upload(
     if dry_run:
         with _looking(project) as (corpus, state):
             return preview_upload(project.bound(stage, corpus, state), corpus, state, scope)
-    with running(project, "upload", stage.name, spend) as frame:
+    with running(project, "upload", stage.name, spend, scope) as frame:
         bound = project.bound(stage, frame.corpus, frame.state)
         with frame.phase(stage.name, "upload"):
             return _upload(project, frame, bound, scope, spend)
@@ -556,7 +572,8 @@ def run(
     """All phases of a stage, or of the whole pipeline pass after pass until a full pass finds nothing."""
     stages = project.stages(target)
     began = time.monotonic()
-    with running(project, "run", target or project.pipeline.name, spend) as frame:
+    require_one_stage(stages, scope)
+    with running(project, "run", target or project.pipeline.name, spend, scope) as frame:
         _passes(project, frame, stages, scope, spend, with_upload)
         report = _report(frame, began)
     return replace(report, page=_page_of(project, frame.shift.run))
@@ -565,6 +582,8 @@ def run(
 def _passes(
     project: Project, frame: Running, stages: Sequence[Stage], scope: Scope, spend: Spend, with_upload: bool
 ) -> None:
+    if scope.sample is not None:  # once for all passes: rows that are made on the way are not drawn
+        scope, _ = drawn(project, project.bound(stages[0], frame.corpus, frame.state), frame.corpus, frame.state, scope)
     left = scope.limit
     while True:
         worked = 0
@@ -578,7 +597,7 @@ def _passes(
                 return
             worked += generated.settled
             left = None if left is None else max(0, left - generated.settled)
-        if not worked or not with_upload or left == 0:
+        if not worked or not with_upload or left == 0 or scope.again:  # what is asked again is asked once a run
             return
 
 

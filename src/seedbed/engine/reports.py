@@ -67,6 +67,18 @@ class Equation:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A sample: the size that was asked for, the seed, and the keys that were drawn, in key order.
+
+    Some of them may be done already; they are not asked again.
+    """
+
+    size: int
+    seed: int
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Preview:
     """One item of a dry run: the request byte for byte (as text) and what would be written."""
 
@@ -77,7 +89,10 @@ class Preview:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """How a stage stands. ``eligible`` rows of the source; ``missing`` of them have no outcome."""
+    """How a stage stands. ``eligible`` rows of the source; ``missing`` of them have no outcome.
+
+    ``other_models`` counts accepted answers by the model that served them, where another would be asked today.
+    """
 
     stage: str
     table: str
@@ -101,6 +116,9 @@ class AuditReport:
     recipe: str
     equations: Sequence[Equation]
     extra: Mapping[str, Any] = field(default_factory=dict)
+    other_models: Mapping[str, int] = field(default_factory=dict)
+    other_models_cost: int | None = None
+    sample: Drawn | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +136,7 @@ class PlanReport:
     cost_high: int | None
     price: Mapping[str, Any] | None
     examples: Sequence[str] = ()
+    sample: Drawn | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +147,7 @@ class ExportReport:
     new: bool
     sample: Sequence[str] = ()
     dry_run: bool = False
+    drawn: Drawn | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +171,7 @@ class GenerateReport:
     diverged: Sequence[str] = ()
     previews: Sequence[Preview] = ()
     counted: int = 0
+    sample: Drawn | None = None
     seconds: float = 0.0
     error: SeedbedError | None = None
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from seedbed import conditions
 from seedbed.engine.projects.binding import BoundStage
 from seedbed.engine.projects.project import Project
-from seedbed.engine.work.rounds import Derivation, Scope
+from seedbed.engine.work.drawing import require_one_stage
+from seedbed.engine.work.rounds import OTHER_MODELS, Derivation, Scope, names_of_model
 from seedbed.errors import EmptySelection, UsageError
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import State
 from seedbed.records import OUTCOME_STATES, key_text, key_values
-from seedbed.stage import Gathers
+from seedbed.stage import Gathers, Stage
 
 SHOWN = 3
 
@@ -22,9 +25,12 @@ def selected(project: Project, target: str | None, scope: Scope, *, allow_empty:
 
     Rows that match and are done already are no empty selection: nothing is left to do then.
     """
+    stages = project.stages(target)
+    require_one_stage(stages, scope)
+    if scope.stale_model and not allow_empty:
+        _require_model(project, stages, scope.stale_model)
     if not scope.where and scope.ids is None:
         return scope
-    stages = project.stages(target)
     if len(stages) != 1:
         raise UsageError(
             "--where and --ids speak of one table, so they need one stage.",
@@ -42,6 +48,27 @@ def selected(project: Project, target: str | None, scope: Scope, *, allow_empty:
     finally:
         corpus.close()
         state.close()
+
+
+def _require_model(project: Project, stages: Sequence[Stage], name: str) -> None:
+    """Raises EmptySelection, with the models that there are, where none of the stages has an answer of that one."""
+    state = project.remembered()
+    try:
+        counts: Counter[str] = Counter()
+        known: set[str] = set()
+        for stage in stages:
+            for (asked, served), count in state.tally(stage.name).models.items():
+                counts[served or asked] += count
+                known |= names_of_model(asked, served)
+    finally:
+        state.close()
+    if name not in known | {OTHER_MODELS}:
+        there = ", ".join(f"{model} ({count:,})" for model, count in counts.most_common()) or "no accepted answer yet"
+        raise EmptySelection(
+            f"No accepted answer was made by {name}.",
+            why=f"There are: {there}.",
+            hint="If that is fine: --allow-empty.",
+        )
 
 
 def _known_keys(stage: BoundStage, corpus: Corpus, ids: tuple[str, ...], allow_empty: bool) -> tuple[str, ...]:

@@ -211,6 +211,12 @@ class Project:
         """provider/name that a stage asks now; blank for a stage without a model."""
         return self.model_of(Request(stage.tier, (), model=stage.model)) if stage.calls_model else ""
 
+    def models_for(self, stage: Stage) -> frozenset[str]:
+        """provider/name of each model that may answer a stage now: one, or of all tiers for a function that chooses."""
+        if stage.ask is None:
+            return frozenset({self.model_for(stage)} - {""})
+        return frozenset({self.model_for(stage), *(self.model_of_tier(tier) for tier in ("default", "mid", "high"))})
+
     def target_for(self, model: str) -> Target:
         """Endpoint and key of a model. Raises AuthError or ConfigError before anything is sent."""
         name, slash, model_name = model.partition("/")

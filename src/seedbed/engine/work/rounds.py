@@ -10,6 +10,7 @@ from typing import Any
 
 from seedbed import conditions
 from seedbed.engine.projects.binding import MEMBERS, BoundStage
+from seedbed.engine.projects.project import Project
 from seedbed.engine.work.worklist import Worklist
 from seedbed.errors import UsageError
 from seedbed.ports.corpus import Corpus
@@ -23,11 +24,17 @@ SETTLED_PAGE = 1000
 """Steps in which the mark of what is settled without a gap rises."""
 AGAIN: tuple[OutcomeState, ...] = ("rejected", "failed")
 """What ``recover`` takes when nothing else is said."""
+OTHER_MODELS = "other"
+"""Says, in place of a model's name, every model but the one that the stage asks today."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which of a stage's items are meant. ``states`` takes settled items again; ``stale`` those of another recipe."""
+    """Which of a stage's items are meant. ``states`` takes settled items again; ``stale`` those of another recipe.
+
+    ``sample`` items are drawn by ``seed`` from those that where and ids name, before part and limit.
+    ``stale_model`` takes accepted items of that model again, or of any but today's: :data:`OTHER_MODELS`.
+    """
 
     where: str = ""
     ids: tuple[str, ...] | None = None
@@ -36,13 +43,30 @@ class Scope:
     states: tuple[OutcomeState, ...] = ()
     stale: bool = False
     redo_diverged: bool = False
+    sample: int | None = None
+    seed: int = 1
+    stale_model: str = ""
 
     @property
     def again(self) -> bool:
-        return bool(self.states) or self.stale
+        return bool(self.states or self.stale or self.stale_model)
 
     def condition(self) -> conditions.Condition:
         return conditions.parse(self.where)
+
+    @property
+    def speaks_of_outcomes(self) -> bool:
+        return any(name.startswith(conditions.OUTCOME_PREFIX) for name in conditions.columns(self.condition()))
+
+    def said(self) -> dict[str, Any]:
+        """What was said of it, for the record of a run."""
+        words: dict[str, Any] = {
+            "where": self.where, "ids": self.ids and len(self.ids), "limit": self.limit,
+            "part": "" if self.part == WHOLE else str(self.part), "states": list(self.states), "stale": self.stale,
+            "stale_model": self.stale_model, "redo_diverged": self.redo_diverged,
+            "sample": None if self.sample is None else {"size": self.sample, "seed": self.seed},
+        }  # fmt: skip
+        return {name: value for name, value in words.items() if value not in ("", None, [], False)}
 
     def bounded(self, limit: int | None) -> int | None:
         bounds = [n for n in (self.limit, limit) if n is not None]
@@ -62,6 +86,7 @@ class Derivation:
     """Derives a stage's missing items, a page at a time; no cursor of the database stays open.
 
     ``bare`` items have key and row only: enough to count them, and no context is looked up.
+    ``model`` is asked today; ``models`` are all that may answer today, where a function of the user's asks several.
     """
 
     corpus: Corpus
@@ -71,7 +96,16 @@ class Derivation:
     model: str = ""
     looked_at: int = 0
     bare: bool = False
+    models: frozenset[str] = frozenset()
     _lookup: Any = field(default=None, init=False)
+
+    @classmethod
+    def of(
+        cls, project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope, *, bare: bool = False
+    ) -> Derivation:
+        """A derivation that knows the models of today."""
+        model, models = project.model_for(stage.stage), project.models_for(stage.stage)
+        return cls(corpus, state, stage, scope, model, bare=bare, models=models)
 
     @property
     def real(self) -> bool:
@@ -82,10 +116,10 @@ class Derivation:
         """Pages in key order, behind the key ``after``."""
         if self.scope.again:
             yield from self._again()
-        elif self.scope.ids is not None:
-            yield from self._named()
         elif isinstance(self.stage.stage.relation, Gathers):
             yield from self._groups(after)
+        elif self.scope.ids is not None:
+            yield from self._named()
         else:
             yield from self._rows(after)
             yield from self._of_stand_in()
@@ -141,20 +175,38 @@ class Derivation:
             yield Found(self._with_before(items, by_key), None)
 
     def _groups(self, after: Sequence[Any] | None) -> Iterator[Found]:
+        wanted = None if self.scope.ids is None else set(self.scope.ids)
+        for rows, last in self._group_rows(after):
+            self.looked_at += len(rows)
+            named = rows if wanted is None else [row for row in rows if self._key(row) in wanted]
+            yield Found(self._missing(named), last)
+
+    def _group_rows(self, after: Sequence[Any] | None = None) -> Iterator[tuple[list[dict[str, Any]], list[Any]]]:
+        """Pages of whole groups as rows, each page with the key that it ends at."""
         relation = self.stage.stage.relation
         if not isinstance(relation, Gathers):
             raise AssertionError("only a gathers stage has groups")
+        for name in sorted(conditions.columns(self.pushed()) - set(relation.by)):
+            raise UsageError(
+                f"--where names {name}, but {self.stage.name} works on whole groups of {self.stage.source.name}.",
+                why="A condition on their rows would ask about a part of a group.",
+                hint=f"Name {' or '.join(relation.by)}, or outcome.state and the like.",
+            )
         condition = conditions.conjunction(self.stage.stage.condition(), self.pushed())
         while groups := self.corpus.group_page(
             self.stage.source.name, relation.by, self.stage.key, condition, after=after
         ):
-            self.looked_at += len(groups)
             after = list(groups[-1][0])
-            rows = [{**dict(zip(relation.by, by, strict=True)), MEMBERS: members} for by, members in groups]
-            yield Found(self._missing(rows), after)
+            yield [{**dict(zip(relation.by, by, strict=True)), MEMBERS: members} for by, members in groups], after
+
+    def group_keys(self) -> Iterator[str]:
+        """The keys of all groups, or of those that are named."""
+        wanted = None if self.scope.ids is None else set(self.scope.ids)
+        keys = (self._key(row) for rows, _ in self._group_rows() for row in rows)
+        return keys if wanted is None else (key for key in keys if key in wanted)
 
     def _named(self) -> Iterator[Found]:
-        condition = self.stage.stage.condition()
+        condition = conditions.conjunction(self.stage.stage.condition(), self.pushed())
         for chunk in _chunks(self.scope.ids or (), PAGE):
             rows = [row for row in self._fetch(chunk) if conditions.holds(condition, row)]
             self.looked_at += len(chunk)
@@ -170,14 +222,15 @@ class Derivation:
             taken = [o for o in page if self._taken_again(o, wanted)]
             by_key = {outcome.key: outcome for outcome in taken}
             rows = self._fetch(list(by_key))
-            source = self.stage.stage.source.condition()
             where = self.scope.condition()
+            if not isinstance(self.stage.stage.relation, Gathers):  # the rows of a group were held against it
+                where = conditions.conjunction(self.stage.stage.source.condition(), where)
             items = []
             for row in rows:
                 key = self._key(row)
                 self.looked_at += 1
                 full = {**row, **_of_outcome(by_key[key])}
-                if conditions.holds(source, row) and conditions.holds(where, full):
+                if conditions.holds(where, full):
                     items.append(self._item(key, row))
             yield Found(self._with_before(items, by_key), None)
 
@@ -186,15 +239,23 @@ class Derivation:
             return False
         if not self.scope.part.holds(outcome.key):
             return False
+        if self.scope.stale_model and not self._of_stale_model(outcome):
+            return False
         return not self.scope.stale or outcome.recipe != self.stage.recipe
+
+    def _of_stale_model(self, outcome: Outcome) -> bool:
+        """Whether an accepted answer came from the model named, as it was asked or as it served."""
+        if outcome.state != "accepted":
+            return False
+        if self.scope.stale_model == OTHER_MODELS:
+            return bool(outcome.model) and outcome.model not in self.models
+        return self.scope.stale_model in names_of_model(outcome.model, outcome.served)
 
     # --------------------------------------------------------------------------------------- filters
 
     def pushed(self) -> conditions.Condition:
         """What of ``--where`` the database can decide: all of it, unless it speaks of outcomes."""
-        where = self.scope.condition()
-        speaks = any(name.startswith(conditions.OUTCOME_PREFIX) for name in conditions.columns(where))
-        return conditions.ALWAYS if speaks else where
+        return conditions.ALWAYS if self.scope.speaks_of_outcomes else self.scope.condition()
 
     def _missing(self, rows: list[dict[str, Any]]) -> list[Item]:
         where = self.scope.condition()
@@ -226,9 +287,9 @@ class Derivation:
         return key_text([row[name] for name in names])
 
     def _fetch(self, keys: Sequence[str]) -> list[dict[str, Any]]:
-        relation = self.stage.stage.relation
-        if isinstance(relation, Gathers):
-            raise UsageError("a stage that gathers rows cannot be selected by key", hint="Use --where.")
+        if isinstance(self.stage.stage.relation, Gathers):
+            wanted = set(keys)
+            return [row for rows, _ in self._group_rows() for row in rows if self._key(row) in wanted]
         return self.corpus.fetch(self.stage.source.name, self.stage.key, [key_values(key) for key in keys])
 
     def _item(self, key: str, row: dict[str, Any]) -> Item:
@@ -282,6 +343,11 @@ class Derivation:
             for name, value in now.items()
             if conditions.is_empty(value) or (name in output and same_cell(value, output[name], types.get(name)))
         }
+
+
+def names_of_model(asked: str, served: str) -> set[str]:
+    """What a person may call the model of an answer: as asked, with or without its provider, or as it served."""
+    return {asked, asked.partition("/")[2], served} - {""}
 
 
 def output_cells(relation: Fills, output: Any) -> dict[str, Any]:

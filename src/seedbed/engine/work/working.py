@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from seedbed import conditions
 from seedbed.crashing import point
@@ -144,7 +145,7 @@ class _Job:
 
     def _derivation(self, state: State) -> Derivation:
         project = self.shift.project
-        return Derivation(project.corpus(), state, self.stage, self.scope, project.model_for(self.stage.stage))
+        return Derivation.of(project, self.stage, project.corpus(), state, self.scope)
 
     def _my_rounds(self, state: State) -> list[RoundRow]:
         """Open rounds of this part; the whole takes those of all parts."""
@@ -243,15 +244,24 @@ class _Job:
 
     def _open(self, work: OpenRound, state: State, page: list[tuple[int, int, Item]]) -> list[tuple[int, Item]]:
         settled = state.settled_in_round(work.id, self.stage.name, [item.key for _, _, item in page])
-        wanted = None if self.scope.ids is None else set(self.scope.ids)
-        items = [
-            (group, item)
-            for _, group, item in page
-            if item.key not in settled and (wanted is None or item.key in wanted)
-        ]
+        items = [(group, item) for _, group, item in page if item.key not in settled and self._meant(item)]
         if self.room is not None:
             items = items[: self.room]
         return items
+
+    def _meant(self, item: Item) -> bool:
+        """Whether an item of a round that an earlier run has opened is one that this run speaks of."""
+        if self._named is not None and item.key not in self._named:
+            return False
+        return conditions.holds(self._where, item.row)
+
+    @cached_property
+    def _named(self) -> frozenset[str] | None:
+        return None if self.scope.ids is None else frozenset(self.scope.ids)
+
+    @cached_property
+    def _where(self) -> conditions.Condition:
+        return conditions.ALWAYS if self.scope.speaks_of_outcomes else self.scope.condition()
 
     def _exported(self) -> int:
         return sum(r.worklist.count() for r in self.result.rounds if r.worklist)
@@ -501,7 +511,8 @@ class _Buying(_Job):
                 self.result.diverged = asking.diverged
 
     def _leftover_orders(self, work: OpenRound, intake: Intake, flow: Flow) -> None:
-        orders = self.result.leftovers.orders.get(work.id, [])
+        left = self.result.leftovers.orders.get(work.id, [])
+        orders = [order for order in left if any(self._meant(item) for item in order.items)]
         for order in orders:
             flow.enter(len(order.items))
             self.handled += len(order.items)

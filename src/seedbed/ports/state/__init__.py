@@ -136,13 +136,14 @@ class RoundSums:
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts of the current outcomes of a stage."""
+    """Counts of the current outcomes of a stage; ``models`` of accepted ones, by (asked, served)."""
 
     states: Mapping[str, int] = field(default_factory=dict)
     stale: int = 0
     made: int = 0
     cost: int | None = 0
     uploaded: Mapping[str, int] = field(default_factory=dict)
+    models: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def settled(self) -> int:

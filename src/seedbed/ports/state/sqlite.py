@@ -365,23 +365,25 @@ class SqliteState:
 
     def tally(self, stage: str, recipe: str | None = None) -> Tally:
         rows = self._db.execute(
-            "select o.state, o.recipe, o.fate, count(*), sum(o.made), sum(o.cost), count(o.cost) from outcomes o"  # noqa: S608
-            f" where o.stage = ? and {CURRENT} group by 1, 2, 3",
+            "select o.state, o.recipe, o.fate, count(*), sum(o.made), sum(o.cost), count(o.cost), o.model, o.served"  # noqa: S608
+            f" from outcomes o where o.stage = ? and {CURRENT} group by 1, 2, 3, o.model, o.served",
             (stage,),
         )
         states: dict[str, int] = {}
         fates: dict[str, int] = {}
         stale = made = 0
         cost: int | None = 0
-        for state, of, fate, count, rows_made, nano, priced in rows:
+        models: dict[tuple[str, str], int] = {}
+        for state, of, fate, count, rows_made, nano, priced, model, served in rows:
             states[state] = states.get(state, 0) + count
             if state == "accepted":
                 fates[fate or "waiting"] = fates.get(fate or "waiting", 0) + count
                 made += rows_made
+                models[model, served] = models.get((model, served), 0) + count
             if recipe is not None and of != recipe:
                 stale += count
             cost = None if cost is None or priced < count else cost + (nano or 0)
-        return Tally(states, stale, made, cost, fates)
+        return Tally(states, stale, made, cost, fates, models)
 
     def standing(self) -> dict[str, Tally]:
         found: dict[str, Tally] = {}
