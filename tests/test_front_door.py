@@ -61,7 +61,7 @@ def test_the_public_names_are_listed_once_and_in_order() -> None:
 
 def test_no_public_name_is_hidden_by_a_module_of_the_same_name() -> None:
     modules = {path.stem for path in Path(seedbed.__file__).parent.iterdir()}
-    assert set(seedbed.__all__) & modules == {"errors"}
+    assert set(seedbed.__all__) & modules == {"crashing", "errors"}
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seedbed import errors
+    from seedbed import crashing, errors
     from seedbed.engine.keeping.adopting import adopt
     from seedbed.engine.lifecycle import (
         Spend,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from seedbed.stage import Call, Lookup, Pipeline, Row, Selection, Stage, fills, gathers, makes, unique
 
 _HOMES = {
+    "crashing": "seedbed.crashing",
     "errors": "seedbed.errors",
     "adopt": "seedbed.engine.keeping.adopting",
     "cost": "seedbed.engine.looks.books",
@@ -86,6 +87,7 @@ __all__ = [
     "adopt",
     "audit",
     "cost",
+    "crashing",
     "errors",
     "export",
     "fills",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seedbed.cli import options
+from seedbed.cli import experiments, options
 from seedbed.cli.adopting import import_outcomes
 from seedbed.cli.render import SHOWN, document, out, safe
 
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     )
     imports.command("facts", cls=_verb())(import_facts)
     imports.command("outcomes", cls=_verb())(import_outcomes)
+    imports.command("experiments", cls=_verb())(experiments.import_experiments)
     app.add_typer(imports, name="import")
 
 
