@@ -88,6 +88,13 @@ class Index:
         (count,) = self.db.execute("select count(*) from document_sources where run_id = ?", (run,)).fetchone()
         return int(count)
 
+    def decided(self, run: str) -> bool:
+        """Whether any row of a run was decided on by a repair."""
+        return self.db.execute("select 1 from repairs where run_id = ? limit 1", (run,)).fetchone() is not None
+
+    def holds_any(self) -> bool:
+        return self.db.execute("select 1 from documents limit 1").fetchone() is not None
+
     def findings(self, run: str) -> Counter[str]:
         """What was noticed in the documents of a run, by code."""
         return Counter(

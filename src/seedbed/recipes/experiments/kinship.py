@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import orjson
 
 from seedbed.recipes.experiments.archive import DRAFT, ESSAY, SourceRow
 
@@ -71,10 +72,9 @@ class Kin:
 
     def same_content(self, digest: str, doc_id: str) -> str:
         """The first document of this pass with the same text; blank where this one is the first."""
-        found = self._db.execute("select doc_id from contents where hash = ?", (digest,)).fetchone()
-        if found is None:
-            self._db.execute("insert into contents values (?, ?)", (digest, doc_id))
+        if self._db.execute("insert or ignore into contents values (?, ?)", (digest, doc_id)).rowcount:
             return ""
+        found = self._db.execute("select doc_id from contents where hash = ?", (digest,)).fetchone()
         return "" if found[0] == doc_id else str(found[0])
 
     def parent_of(self, essay: SourceRow) -> Link | None:
@@ -127,19 +127,20 @@ class Kin:
 
     # --------------------------------------------------------------------------------------- ids
 
-    def clash(self, doc_id: str, logical: str, parts: Sequence[str]) -> str:
-        """What stands in the way of ids: they are hashes, and another document of this pass may have the same."""
-        found = self._db.execute("select name from ids where doc_id = ?", (doc_id,)).fetchone()
-        if found is not None:
-            return f"its id {doc_id} is that of {found[0]!r}"
-        kept = self._db.execute("select parts from keys where logical = ?", (logical,)).fetchone()
-        if kept is not None and kept[0] != _one(parts):
-            return f"its key {logical} is that of {kept[0]}"
-        return ""
+    def take_ids(self, doc_id: str, name: str, logical: str, parts: Sequence[str]) -> str:
+        """What stands in the way of ids: they are hashes, and another document of this pass may have the same.
 
-    def take_ids(self, doc_id: str, name: str, logical: str, parts: Sequence[str]) -> None:
-        self._db.execute("insert into ids values (?, ?)", (doc_id, name))
-        self._db.execute("insert or ignore into keys values (?, ?)", (logical, _one(parts)))
+        Blank where nothing does; then they are taken.
+        """
+        asked = _one(parts)
+        if not self._db.execute("insert or ignore into keys values (?, ?)", (logical, asked)).rowcount:
+            (kept,) = self._db.execute("select parts from keys where logical = ?", (logical,)).fetchone()
+            if kept != asked:
+                return f"its key {logical} is that of {kept}"
+        if not self._db.execute("insert or ignore into ids values (?, ?)", (doc_id, name)).rowcount:
+            (other,) = self._db.execute("select name from ids where doc_id = ?", (doc_id,)).fetchone()
+            return f"its id {doc_id} is that of {other!r}"
+        return ""
 
     # ------------------------------------------------------------------------------- the bad rows
 
@@ -157,4 +158,4 @@ class Kin:
 
 
 def _one(parts: Sequence[str]) -> str:
-    return json.dumps(list(parts), ensure_ascii=False)
+    return orjson.dumps(parts).decode()
