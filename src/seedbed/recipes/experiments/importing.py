@@ -94,7 +94,7 @@ def import_experiments(
     archive = Archive(place)
     places = Places.of(archive, out, index)
     with nullcontext() if wanted.dry_run else sole_writer(places.index):
-        opened = Index(places.index, writes=not wanted.dry_run)
+        opened = Index(places.index, writes=not wanted.dry_run, still=True)
         try:
             return _Import(archive, places, opened, wanted).report()
         finally:
