@@ -108,10 +108,10 @@ def test_the_missing_figure_is_remembered_until_something_changes(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Promise 6: a remembered figure is an exact one."""
-    monkeypatch.setattr("seedbed.engine.looks.standing.STILL_MS", 0)
+    monkeypatch.setattr("seedbed.engine.missing.STILL_MS", 0)
     project = table.project(summary())
     seedbed.run(project, scope=Scope(where="id <= 8"), with_upload=False)
-    monkeypatch.setattr("seedbed.engine.looks.standing.STILL_MS", -10_000)
+    monkeypatch.setattr("seedbed.engine.missing.STILL_MS", -10_000)
 
     def looked_at_rows() -> bool:
         looks: list[str] = []
@@ -134,6 +134,32 @@ def test_the_missing_figure_is_remembered_until_something_changes(
     with looking(project) as look:
         look.state.note("missing.q.summary", {"mark": "", "missing": 0, "again": 0})
     assert status(project).stages[0].missing == 13
+
+
+@pytest.mark.parametrize("with_upload", [True, False])
+def test_what_a_run_found_missing_is_known_without_opening_the_records(
+    table: Table, monkeypatch: pytest.MonkeyPatch, with_upload: bool
+) -> None:
+    project = table.project(summary())
+    seedbed.run(project, with_upload=with_upload)
+    with monkeypatch.context() as patch:
+        patch.setattr(Project, "corpus", lambda self: pytest.fail("the records were opened"))
+        assert [(one.done, one.missing) for one in status(project).stages] == [(20, 0)]
+    table.add(range(21, 24))
+    assert status(project).stages[0].missing == 3
+
+
+def test_what_an_audit_found_missing_is_known_without_opening_the_records(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = table.project(summary())
+    seedbed.run(project, scope=Scope(where="id <= 8"))
+    seedbed.audit(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(Project, "corpus", lambda self: pytest.fail("the records were opened"))
+        assert [(one.done, one.missing) for one in status(project).stages] == [(8, 12)]
+    table.change("update questions set summary = 'by hand' where id = 9")
+    assert status(project).stages[0].missing == 11
 
 
 def test_changed_rows_of_a_stage_that_redoes_them_count_once(table: Table) -> None:

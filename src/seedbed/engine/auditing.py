@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seedbed.conditions import is_empty
+from seedbed.engine.missing import Counted, mark_now, remember
 from seedbed.engine.projects.binding import MEMBERS, BoundStage
 from seedbed.engine.projects.project import Project
 from seedbed.engine.reports import AuditReport, Equation, PlanReport
@@ -27,7 +28,10 @@ LISTED = 20
 
 def audit_stage(project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> AuditReport:
     tally = state.tally(stage.name, stage.recipe)
+    mark = mark_now(project, state, stage.stage) if scope == Scope() else ""
     plan = plan_stage(project, stage, corpus, state, scope)
+    if mark and mark == mark_now(project, state, stage.stage) and not state.has_stand_ins(stage.name):
+        remember(project, state, stage.stage, Counted(plan.items, mark=mark))
     drift = _drift(stage, corpus, state)
     mean = _mean_cost(state, stage.name, tally.settled)
     model = project.model_for(stage.stage)

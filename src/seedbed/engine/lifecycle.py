@@ -19,6 +19,7 @@ from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan
 from seedbed.engine.endings import finish_killed_runs
 from seedbed.engine.garbage import seldom_collected
 from seedbed.engine.logs import write_page
+from seedbed.engine.missing import Counted, mark_now, remember
 from seedbed.engine.projects.binding import BoundStage
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.project import Project, new_id, this_host
@@ -277,6 +278,7 @@ def _generate(project: Project, frame: Running, stage: BoundStage, scope: Scope)
     shift = frame.shift
     before = _Counts.of(shift.meter)
     began = time.monotonic()
+    records = project.corpus_stamp()
     with shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "generate"):
         result = work(shift, stage, scope)
     if result.error is not None and not isinstance(result.error, SeedbedError):
@@ -305,7 +307,17 @@ def _generate(project: Project, frame: Running, stage: BoundStage, scope: Scope)
             work_round.worklist.close()
     for equation in equations:
         equation.require()
+    if scope == EVERYTHING and report.error is None and records is not None and _all_settled(stage, report):
+        mark = mark_now(project, frame.state, stage.stage)
+        if records == project.corpus_stamp():
+            remember(project, frame.state, stage.stage, Counted(0, mark=mark))
     return report
+
+
+def _all_settled(stage: BoundStage, report: GenerateReport) -> bool:
+    """Whether what was derived is all that was missing, and is settled now."""
+    bounded = stage.stage.bounded_rounds and report.equations
+    return not bounded and all(equation.closed and not equation.missing for equation in report.equations)
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from seedbed.engine.looks.look import Look, looking
+from seedbed.engine.missing import Counted, mark_of, recalled, remember
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.project import Project, utc_text
 from seedbed.engine.reports import StageStatus, StatusReport
 from seedbed.engine.work.rounds import Derivation, Scope
-from seedbed.errors import AuthError, ConfigError, Pause
+from seedbed.errors import AuthError, ConfigError
 from seedbed.ports.state import RunRow, Spending, Tally
-from seedbed.records import Request, canonical_json, digest, usd
+from seedbed.records import Request, usd
 from seedbed.stage import Stage
 
 BETWEEN_LOOKS = 1.0
@@ -38,8 +38,6 @@ RECENT_MS, LONGER_MS, ENOUGH = 60_000, 600_000, 20
 """The rate is that of the last minute, or of ten where the last one settled fewer than 20."""
 CORRUPT = "receipts.corrupt"
 """The note in which ``receipts verify`` leaves the names of what is damaged."""
-STILL_MS = 2_000
-"""A file that changed so short a time ago may change again without its time telling."""
 
 
 def status(project: Project, target: str | None = None) -> StatusReport:
@@ -54,7 +52,8 @@ def status(project: Project, target: str | None = None) -> StatusReport:
                 calls = money[stage.name].calls if stage.name in money else 0
                 counts[stage.name] = count_missing(look, stage, settled, calls)
             report = _report(look, target, counts, standing, money)
-        _remember(look, counts)
+        for stage in stages:
+            remember(project, look.state, stage, counts[stage.name])
         return report
 
 
@@ -106,18 +105,6 @@ def watch(
 # ---------------------------------------------------------------------------------------- a stage
 
 
-@dataclass(frozen=True)
-class Counted:
-    """``again`` of the missing items are settled, and to be done again: changed inputs, or made up by the stand-in.
-
-    ``mark`` says what the count holds for; empty where that is not known, or the count was remembered.
-    """
-
-    missing: int
-    again: int = 0
-    mark: str = ""
-
-
 def _stage(stage: Stage, counted: Counted, tally: Tally, money: Spending | None) -> StageStatus:
     done = tally.settled - counted.again
     return StageStatus(
@@ -133,12 +120,10 @@ def _stage(stage: Stage, counted: Counted, tally: Tally, money: Spending | None)
 
 def count_missing(look: Look, stage: Stage, settled: int, calls: int = 0) -> Counted:
     """The missing items of a stage, of which ``settled`` items are settled and ``calls`` calls were bought."""
+    mark = mark_of(look.project, stage, settled, calls)
+    if known := recalled(look.state, stage, mark):
+        return known
     bound = look.bound(stage)
-    mark = "" if stage.on_change == "redo" else _mark(look, stage, settled, calls)
-    if mark:
-        known = look.state.note(f"missing.{stage.name}")
-        if known and known["mark"] == mark:
-            return Counted(int(known["missing"]), int(known["again"]))
     model = look.project.model_for(stage)
     derivation = Derivation(look.corpus, look.state, bound, Scope(), model, bare=True)
     twice = stage.on_change == "redo" or (derivation.real and look.state.has_stand_ins(stage.name))
@@ -148,31 +133,8 @@ def count_missing(look: Look, stage: Stage, settled: int, calls: int = 0) -> Cou
         taken = look.state.settled(stage.name, [item.key for item in found.items]) if twice else set()
         fresh += len(found.items) - len(taken)
         again |= taken
-    still = mark and mark == _mark(look, stage, settled, calls)
+    still = mark and mark == mark_of(look.project, stage, settled, calls)
     return Counted(fresh + len(again), len(again), mark if still else "")
-
-
-def _remember(look: Look, counts: Mapping[str, Counted]) -> None:
-    """Keep counts for the next look; a state that is busy keeps none."""
-    if look.project.started:
-        with suppress(Pause):
-            for name, counted in counts.items():
-                if counted.mark:
-                    look.state.note(f"missing.{name}", asdict(counted))
-
-
-def _mark(look: Look, stage: Stage, settled: int, calls: int) -> str:
-    """What a count of missing items depends on; empty where that cannot be told cheaply.
-
-    Items settle and stay settled, so their number tells whether their set has changed; which of them a stand-in
-    settled changes with each call that is bought.
-    """
-    stamp = look.corpus.stamp()
-    if stamp is None or now_ms() - stamp.changed < STILL_MS:
-        return ""
-    source, model = stage.source, look.project.model_for(stage)
-    selection = [source.table, source.where, list(source.key), stage.eligible, list(stage.outputs), stage.overwrite]
-    return digest("missing", canonical_json([stamp.text, settled, calls, model, repr(stage.condition()), selection]))
 
 
 def _corrupt(look: Look, stages: Sequence[Stage]) -> set[str]:

@@ -26,10 +26,11 @@ from seedbed.engine.projects.secrets import Secrets
 from seedbed.engine.projects.settings import FILE, Settings, read_settings
 from seedbed.errors import ConfigError, SourceError, nearest
 from seedbed.events import Event, Listener, Meter
-from seedbed.ports.corpus import Corpus
+from seedbed.ports.corpus import Corpus, Stamp
 from seedbed.ports.corpus import files as file_corpus
-from seedbed.ports.corpus.database import open_corpus
 from seedbed.ports.corpus.files import Staged
+from seedbed.ports.corpus.opening import open_corpus
+from seedbed.ports.corpus.stamps import stamp_of
 from seedbed.ports.models import Completer, Target
 from seedbed.ports.models.prices import GenaiPrices
 from seedbed.ports.models.registry import completer, provider
@@ -46,6 +47,9 @@ RECIPES: Mapping[str, str] = {"facts": "seedbed.recipes.facts"}
 """Recipes that come with seedbed, as module names."""
 
 IGNORE = "# Made by seedbed: what was bought and how far the work is. Keep it; it is not for git.\n*\n"
+
+
+_SQLITE = "sqlite:///"
 
 
 @dataclass
@@ -131,12 +135,19 @@ class Project:
             return open_corpus(f"sqlite:///{staged.database}")
         return open_corpus(self.corpus_url)
 
+    def corpus_stamp(self) -> Stamp | None:
+        """Tells whether the records have changed, without opening them; None where they must be opened for that."""
+        if self.source is not None:
+            return stamp_of(self.source.stage(self.folder).database)
+        path = Path(self.corpus_url.removeprefix(_SQLITE))
+        return stamp_of(path) if self.corpus_url.startswith(_SQLITE) and path.is_file() else None
+
     @property
     def corpus_url(self) -> str:
         url = self.secrets.expand(str(self.settings.get("project", "corpus")), "the corpus")
-        prefix = "sqlite:///"
-        if url.startswith(prefix) and not url.startswith("sqlite:////") and not Path(url[len(prefix) :]).is_absolute():
-            return f"{prefix}{self.root / url[len(prefix) :]}"
+        place = url.removeprefix(_SQLITE)
+        if place != url and not Path(place).is_absolute():
+            return f"{_SQLITE}{self.root / place}"
         return url
 
     def corpus_place(self) -> str:

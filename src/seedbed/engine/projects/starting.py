@@ -14,7 +14,7 @@ from pathlib import Path
 from seedbed.engine.projects.project import RECIPES
 from seedbed.engine.projects.settings import FILE, json_schema
 from seedbed.errors import ConfigError, SourceError, UsageError, nearest
-from seedbed.ports.corpus.database import open_corpus
+from seedbed.ports.corpus.opening import open_corpus
 
 SCHEMA = ".seedbed/seedbed.schema.json"
 IGNORE = ".gitignore"

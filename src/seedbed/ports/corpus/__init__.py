@@ -76,7 +76,11 @@ Fingerprint = Callable[[Mapping[str, Any]], str]
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Tells two states of a corpus apart. ``changed`` is when it last did, in Unix milliseconds."""
+    """Tells two states of a corpus apart: equal stamps, equal records.
+
+    But two changes within the clock tick of the file system may have one stamp: it counts only once ``changed``
+    (Unix milliseconds; 0 where it counts at once) lies some time back.
+    """
 
     text: str
     changed: int
@@ -133,14 +137,6 @@ class Corpus(Protocol):
         ...
 
     def count(self, table: str, condition: Condition) -> int: ...
-    def stamp(self) -> Stamp | None:
-        """Equal stamps, equal records; None where the store cannot tell that cheaply.
-
-        Two changes within the clock tick of the file system may have one stamp: a stamp counts only once
-        ``changed`` lies some time back.
-        """
-        ...
-
     def count_by(self, table: str, by: Sequence[str], condition: Condition) -> list[tuple[tuple[Any, ...], int]]: ...
     def lookup(self) -> Lookup: ...
     def write(

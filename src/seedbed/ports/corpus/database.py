@@ -17,7 +17,6 @@ from seedbed.ports.corpus import (
     Fingerprint,
     Inserted,
     NewRow,
-    Stamp,
     Table,
     Undone,
     Written,
@@ -61,15 +60,6 @@ def _file(url: str) -> Path:
     if not parsed.database or parsed.database == ":memory:" or parsed.host:
         raise SourceError(f"{url!r} names no file", hint=hint)
     return Path(parsed.database)
-
-
-def _facts(path: Path) -> tuple[int, int, int]:
-    """Identity, size and time of change of a file; zeros for none."""
-    try:
-        facts = path.stat()
-    except FileNotFoundError:
-        return 0, 0, 0
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 class Database:
@@ -133,10 +123,6 @@ class Database:
 
     def count_by(self, table: str, by: Sequence[str], condition: Condition) -> list[tuple[tuple[Any, ...], int]]:
         return pages.count_by(self._session, self._catalogue.relation(table), by, condition)
-
-    def stamp(self) -> Stamp | None:
-        found = [_facts(Path(f"{self._session.name}{end}")) for end in ("", "-wal")]
-        return Stamp(repr(found), max(changed for _, _, changed in found) // 1_000_000)
 
     def lookup(self) -> Lookup:
         return DatabaseLookup(self._session, self._catalogue)
