@@ -446,7 +446,7 @@ def passed(state: State, work: OpenRound, before: int | None = None) -> int:
         before = row.passed if row.passed and worklist.key_at(row.passed) == row.passed_key else 0
     place, last = before, ""
     for keys in worklist.key_pages(after=before, size=SETTLED_PAGE):
-        if len(state.settled_in_round(work.id, row.stage, keys)) < len(keys):
+        if state.count_of_keys(work.id, keys) < len(keys):
             break
         place, last = place + len(keys), keys[-1]
     if place > before:

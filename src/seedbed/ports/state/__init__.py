@@ -271,6 +271,10 @@ class State(Protocol):
         """How many outcomes a round has, quickly."""
         ...
 
+    def count_of_keys(self, round_id: str, keys: Sequence[str]) -> int:
+        """How many of these keys have an outcome in the round."""
+        ...
+
     def keys_of_round(
         self, round_id: str, *, after: str | None, up_to: str | None = None, limit: int | None = None
     ) -> list[str]:

@@ -453,6 +453,13 @@ class SqliteState:
     def count_of_round(self, round_id: str) -> int:
         return int(self._db.execute("select count(*) from outcomes where round = ?", (round_id,)).fetchone()[0])
 
+    def count_of_keys(self, round_id: str, keys: Sequence[str]) -> int:
+        row = self._db.execute(
+            f"select count(*) from outcomes o where o.round = ? and {OF_KEYS}",  # noqa: S608
+            (round_id, keys_json(keys)),
+        ).fetchone()
+        return int(row[0])
+
     def keys_of_round(
         self, round_id: str, *, after: str | None, up_to: str | None = None, limit: int | None = None
     ) -> list[str]:
