@@ -332,3 +332,31 @@ def test_a_parquet_file_is_filled_beside_it_and_in_place(seedbed: Command, sim: 
     assert pq.read_table("q.parquet").equals(result)
     (backup,) = Path(".seedbed/backups").iterdir()
     assert backup.read_bytes() == before
+
+
+def test_rows_that_cannot_be_read_are_named_and_left(seedbed: Command, sim: Simulator, tmp_path: Path) -> None:
+    data = b"id,question\n1,What is Q1Z?\n2,What is Q2Z, or so?\n"
+    Path("q.csv").write_bytes(data)
+    words = ("fill", "q.csv", SUMMARY, "--key", "id", "--base-url", sim.url, "--yes")
+    for more in (["--dry-run"], []):
+        ended = seedbed(*words, *more)
+        assert ended.code == 0, ended.err
+        assert "q.csv: 1 rows cannot be read as rows of it" in ended.out
+        assert "line 3: it has 3 cells, the header 2" in ended.out
+    assert seedbed(*words, "--json").json()["wrong_rows"]["rows"] == [[3, "it has 3 cells, the header 2"]]
+    assert sim.summary()["requests"] == 1
+    assert Path("q.filled.csv").read_bytes().endswith(b"\n2,What is Q2Z, or so?\n")
+
+
+def test_what_a_spreadsheet_would_run_is_written_inert(seedbed: Command, sim: Simulator, tmp_path: Path) -> None:
+    Path("q.csv").write_text("id,question\n1,What is Q1Z?\n")
+    words = ("fill", "q.csv", "summary: one of =1+1, @x", "--key", "id", "--base-url", sim.url, "--yes")
+    assert seedbed(*words, "--spreadsheet-safe").code == 0
+    safe = Path("q.filled.csv").read_text()
+    assert safe.endswith(("?,'=1+1\n", "?,'@x\n"))
+    assert seedbed(*words).code == 0
+    assert Path("q.filled.csv").read_text() == safe.replace("'", "")
+    Path("q.jsonl").write_text('{"question": "What is Q1Z?"}\n')
+    refused = seedbed("fill", "q.jsonl", SUMMARY, "--base-url", sim.url, "--yes", "--spreadsheet-safe")
+    assert (refused.code, sim.summary()["requests"]) == (2, 1)
+    assert "for CSV results" in refused.told[0]

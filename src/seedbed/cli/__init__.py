@@ -21,9 +21,9 @@ GROUPS = {
     "Start": ("init", "doctor", "fill", "demo"),
     "Look": ("audit", "plan", "status", "watch", "records", "bad", "cost", "report", "logs", "config", "receipts"),
     "Work": ("run", "export", "generate", "upload", "validate", "recover", "rollback"),
-    "More": ("import", "repair-bad", "documents", "repair", "simulate"),
+    "More": ("import", "repair", "simulate"),
 }
-MODULES = ("starting", "filling", "running", "looking", "recipes", "experiments", "repairing")
+MODULES = ("starting", "filling", "running", "looking", "recipes", "repairing")
 
 
 class Verbs(TyperGroup):

@@ -58,6 +58,9 @@ def fill(
     no_upload: Annotated[bool, typer.Option("--no-upload", help="Ask and keep the answers; write no cell.")] = False,
     to: Annotated[Path | None, typer.Option("--out", metavar="PATH", help="The result file.")] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Write into the file itself; a backup is kept.")] = False,
+    spreadsheet_safe: Annotated[
+        bool, typer.Option("--spreadsheet-safe", help="Cells of a CSV that a spreadsheet would run begin with '.")
+    ] = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> int:
@@ -77,6 +80,7 @@ def fill(
             prompt=options.text_of(prompt, "--prompt"),
             out=to,
             in_place=in_place,
+            spreadsheet_safe=spreadsheet_safe,
             overwrite=overwrite,
             overrides=options.overrides_of(model, base_url, timeout),
             command=options.command_line(),

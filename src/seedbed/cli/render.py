@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RunReport,
         UploadReport,
         ValidateReport,
+        WrongRows,
     )
 
 EXITS: Mapping[int, str] = {
@@ -211,7 +212,7 @@ def run_lines(report: RunReport) -> list[str]:
         lines.append(money_line(report, report.cap))
     if not lines and report.error is None:
         lines.append("Nothing is left to do.")
-    return lines
+    return [*lines, *wrong_lines(report.wrong_rows)]
 
 
 def generate_lines(report: GenerateReport) -> list[str]:
@@ -268,11 +269,21 @@ def drawn_line(sample: Drawn) -> str:
     return f"  a sample of {sample.size:,} by seed {sample.seed}{few}: {_some(sample.keys) or 'none'}"
 
 
+def wrong_lines(wrong: WrongRows | None) -> list[str]:
+    if wrong is None:
+        return []
+    lines = [f"{safe(wrong.source)}: {wrong.count:,} rows cannot be read as rows of it and are left as they are"]
+    lines += [f"  line {line:,}: {safe(reason)}" for line, reason in wrong.rows[:SHOWN]]
+    more = wrong.count - min(SHOWN, len(wrong.rows))
+    return [*lines, f"  and {more:,} more"] if more else lines
+
+
 def preview_lines(report: GenerateReport, *, writes: str = "") -> list[str]:
     """A dry run: requests byte for byte (with control characters shown), and what would be written."""
     lines = [f"{report.stage}: {report.counted:,} items would be worked"]
     if report.sample is not None:
         lines.append(drawn_line(report.sample))
+    lines += wrong_lines(report.wrong_rows)
     for preview in report.previews:
         lines += ["", f"{safe(preview.key, 60)} -> {safe(writes or preview.writes)}", safe(preview.request)]
     return [*lines, "", "Nothing was sent."]

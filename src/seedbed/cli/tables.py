@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seedbed.cli.render import as_json, drawn_line, equation_lines, line_of, safe
+from seedbed.cli.render import as_json, drawn_line, equation_lines, line_of, safe, wrong_lines
 from seedbed.records import usd, usd_exact
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def _audit_lines(report: AuditReport) -> list[str]:
         )
     if report.sample is not None:
         lines.append(drawn_line(report.sample))
+    lines += [f"  {line}" for line in wrong_lines(report.wrong_rows)]
     if report.cleared:
         lines.append(f"  cleared   {', '.join(safe(key, 40) for key in report.cleared[:LISTED])}")
     lines.append(f"  spent     {usd(report.spent)}")

@@ -10,7 +10,7 @@ from seedbed.conditions import is_empty
 from seedbed.engine.missing import Counted, mark_now, remember
 from seedbed.engine.projects.binding import MEMBERS, BoundStage
 from seedbed.engine.projects.project import Project
-from seedbed.engine.reports import AuditReport, Equation, PlanReport
+from seedbed.engine.reports import AuditReport, Equation, PlanReport, WrongRows
 from seedbed.engine.work.drawing import drawn
 from seedbed.engine.work.rounds import Derivation, OpenRound, Scope, continued, missing_of_round
 from seedbed.ports.corpus import Corpus
@@ -61,7 +61,16 @@ def audit_stage(project: Project, stage: BoundStage, corpus: Corpus, state: Stat
         other_models=others,
         other_models_cost=None if mean is None else mean * sum(others.values()),
         sample=plan.sample,
+        wrong_rows=wrong_rows(project),
     )
+
+
+def wrong_rows(project: Project) -> WrongRows | None:
+    """Rows of the file that is the corpus which are no rows of its table; None where there are none."""
+    if project.source is None:
+        return None
+    staged = project.source.stage(project.folder)
+    return WrongRows(project.source.path.name, staged.wrong_rows, staged.wrong) if staged.wrong_rows else None
 
 
 def _other_models(project: Project, stage: BoundStage, tally: Tally) -> dict[str, int]:
@@ -120,32 +129,28 @@ def _drift(stage: BoundStage, corpus: Corpus, state: State) -> _Drift:
     drift = _Drift()
     if isinstance(stage.stage.relation, Gathers):
         return drift
-    columns = stage.source.columns
     outputs = stage.stage.relation.outputs if isinstance(stage.stage.relation, Fills) else ()
-    shown = [name for name in outputs if name in columns]
     after: str | None = None
     while page := state.prints(stage.name, after=after):
         after = page[-1][0]
         keys = [key_values(key) for key, _, _ in page]
-        found = corpus.fetch(stage.source.name, stage.key, keys)
-        rows = {key_text([row[name] for name in stage.key]): row for row in found}
+        rows = _by_key(stage, corpus.fetch(stage.source.name, stage.key, keys))
         empty: dict[str, dict[str, Any]] = {}
         for key, fingerprint, fate in page:
             row = rows.get(key)
             if row is None:
                 drift.vanished += not stage.source.view
                 continue
-            if stage.fingerprint(row) != fingerprint:
-                drift.changed += 1
-            if fate == "applied":
-                for name in shown:
-                    if is_empty(row[name]):
-                        empty[key] = row
-                        break
-        if empty:
-            current = state.current(stage.name, list(empty))
-            drift.cleared += [key for key in empty if _cleared(outputs, empty[key], current[key].output)]
+            drift.changed += stage.fingerprint(row) != fingerprint
+            if fate == "applied" and any(is_empty(row[name]) for name in outputs if name in row):
+                empty[key] = row
+        found = state.current(stage.name, list(empty))
+        drift.cleared += [key for key in empty if _cleared(outputs, empty[key], found[key].output)]
     return drift
+
+
+def _by_key(stage: BoundStage, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {key_text([row[name] for name in stage.key]): row for row in rows}
 
 
 def _cleared(outputs: Sequence[str], row: dict[str, Any], output: Any) -> bool:

@@ -15,9 +15,8 @@ from typing import Any
 
 from seedbed import conditions
 from seedbed.crashing import point
-from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage
+from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage, wrong_rows
 from seedbed.engine.endings import finish_killed_runs
-from seedbed.engine.garbage import seldom_collected
 from seedbed.engine.logs import write_page
 from seedbed.engine.missing import Counted, mark_now, remember
 from seedbed.engine.projects.binding import BoundStage
@@ -115,7 +114,6 @@ def running(project: Project, command: str, target: str, spend: Spend, scope: Sc
 @contextmanager
 def _opened(project: Project, command: str, target: str, spend: Spend, scope: Scope) -> Iterator[Running]:
     with ExitStack() as stack:
-        stack.enter_context(seldom_collected())
         state = project.state()
         stack.callback(state.close)
         finish_killed_runs(project, state)
@@ -230,7 +228,6 @@ def plan(project: Project, name: str | None = None, scope: Scope = EVERYTHING) -
 @contextmanager
 def _looking(project: Project) -> Iterator[tuple[Corpus, State]]:
     with ExitStack() as stack:
-        stack.enter_context(seldom_collected())
         state = project.remembered()
         stack.callback(state.close)
         finish_killed_runs(project, state)
@@ -355,8 +352,9 @@ def preview(project: Project, name: str | None = None, scope: Scope = EVERYTHING
             if len(previews) < PREVIEWS:
                 previews.append(_preview(project, bound, item))
         return GenerateReport(
-            stage.name, {}, 0, 0, 0, NO_USAGE, 0, (), previews=tuple(previews), counted=count, sample=sample
-        )
+            stage.name, {}, 0, 0, 0, NO_USAGE, 0, (), previews=tuple(previews), counted=count, sample=sample,
+            wrong_rows=wrong_rows(project),
+        )  # fmt: skip
 
 
 def _preview(project: Project, stage: BoundStage, item: Item) -> Preview:
@@ -643,6 +641,7 @@ def _report(frame: Running, began: float) -> RunReport:
         usage=booked.usage if booked else NO_USAGE,
         phases=dict(frame.phases),
         error=frame.error,
+        wrong_rows=wrong_rows(frame.shift.project),
     )
 
 

@@ -79,6 +79,15 @@ class Drawn:
 
 
 @dataclass(frozen=True)
+class WrongRows:
+    """Rows of a file that are no rows of its table and are left as they are: how many, and the first by line."""
+
+    source: str
+    count: int
+    rows: Sequence[tuple[int, str]]
+
+
+@dataclass(frozen=True)
 class Preview:
     """One item of a dry run: the request byte for byte (as text) and what would be written."""
 
@@ -119,6 +128,7 @@ class AuditReport:
     other_models: Mapping[str, int] = field(default_factory=dict)
     other_models_cost: int | None = None
     sample: Drawn | None = None
+    wrong_rows: WrongRows | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +182,7 @@ class GenerateReport:
     previews: Sequence[Preview] = ()
     counted: int = 0
     sample: Drawn | None = None
+    wrong_rows: WrongRows | None = None
     seconds: float = 0.0
     error: SeedbedError | None = None
 
@@ -278,6 +289,7 @@ class RunReport:
     phases: Mapping[str, float]
     page: str = ""
     error: SeedbedError | None = None
+    wrong_rows: WrongRows | None = None
 
 
 @dataclass(frozen=True)

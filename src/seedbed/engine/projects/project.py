@@ -321,6 +321,7 @@ class FileSource:
     key: str | None = None
     outputs: Sequence[str] | Mapping[str, LogicalType] = ()
     in_place: bool = False
+    spreadsheet_safe: bool = False
     _staged: Staged | None = None
 
     def database(self, folder: Path) -> Path:
@@ -342,7 +343,10 @@ class FileSource:
             backup = folder / "backups" / f"{self.path.name}.{now_ms()}"
             backup.parent.mkdir(parents=True, exist_ok=True)
         target = self.path if self.in_place else self.out
-        return file_corpus.write_out(self.database(folder), self.path, target, in_place_backup=backup).path
+        written = file_corpus.write_out(
+            self.database(folder), self.path, target, in_place_backup=backup, spreadsheet_safe=self.spreadsheet_safe
+        )
+        return written.path
 
 
 # ------------------------------------------------------------------------------------------- opening
@@ -504,7 +508,8 @@ def _file_source(settings: Settings, root: Path, pipeline: Pipeline) -> FileSour
     outputs = tuple(dict.fromkeys(name for stage in pipeline.stages for name in stage.outputs))
     keys = {stage.source.key for stage in pipeline.stages if stage.source.key}
     key = next(iter(keys))[0] if len(keys) == 1 and len(next(iter(keys))) == 1 else None
-    return FileSource(path, filled_name(path), key, outputs)
+    safe = bool(settings.get("project", "spreadsheet_safe"))
+    return FileSource(path, filled_name(path), key, outputs, spreadsheet_safe=safe)
 
 
 def filled_name(path: Path) -> Path:

@@ -35,6 +35,9 @@ SECTIONS: Mapping[str, Mapping[str, Setting]] = {
         ),
         "recipe": Setting("text", "a recipe that comes with seedbed: facts"),
         "python": Setting("text", "a Python file that defines `pipeline` or `stages`"),
+        "spreadsheet_safe": Setting(
+            "yes/no", "results in CSV: cells that a spreadsheet would run begin with an apostrophe", False
+        ),
         "demo": Setting("yes/no", "a demonstration: answers of the stand-in may be uploaded", False),
     },
     "tiers": {

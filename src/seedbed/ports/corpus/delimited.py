@@ -16,6 +16,7 @@ from typing import Any
 
 from seedbed.errors import SourceError
 from seedbed.ports.corpus.layout import Added, ScannedRow, Splice, distinct_names, place, refuse_foreign_bytes
+from seedbed.ports.corpus.spreadsheets import inert
 
 DELIMITERS = (b",", b";", b"\t", b"|")
 _BOM = codecs.BOM_UTF8
@@ -70,9 +71,13 @@ class Delimited:
     typed = False
     untyped: tuple[str, ...] = ()
 
-    def __init__(self, data: bytes, name: str, *, default_delimiter: bytes = b",") -> None:
-        self.data = data
+    def __init__(
+        self, data: bytes, name: str, *, default_delimiter: bytes = b",", spreadsheet_safe: bool = False
+    ) -> None:
         self.name = name
+        self._wide = _wide(data)
+        data = self.data = _narrow(data, self._wide, name) if self._wide else data
+        self._safe = spreadsheet_safe
         refuse_foreign_bytes(data, name)
         start = len(_BOM) if data.startswith(_BOM) else 0
         encoding = _encoding(data)
@@ -87,6 +92,7 @@ class Delimited:
         self._header_start, header, self._body = found
         self._header_end = self._header_start + sum(map(len, header)) + len(header) - 1
         self.columns = self._names(header)
+        self._regular = 4 * len(self.columns)
 
     @property
     def encoding(self) -> str:
@@ -141,11 +147,27 @@ class Delimited:
                     yield pos, spans, raw, raw.decode(encoding).split(text_delimiter)
             pos = found.end()
 
+    def wrong(self, spans: bytes, raw: bytes) -> str:
+        if len(spans) <= self._regular:
+            return ""
+        lengths = struct.unpack(f"<{len(spans) // 4}I", spans)
+        surplus = lengths[len(self.columns) :]
+        at = len(raw) - sum(surplus) - (len(surplus) - 1)
+        for length in surplus:
+            if self._value(raw[at : at + length]).strip():
+                return f"it has {len(lengths):,} cells, the header {len(self.columns):,}"
+            at += length + 1
+        return ""
+
     def splice(self, rows: Iterable[Splice], added: Sequence[Added]) -> Iterator[bytes]:
         """The whole file with cells replaced; ``added`` columns are put after the header's last.
 
-        With added columns, ``rows`` has to bring every row, so that the table stays rectangular.
+        With added columns, ``rows`` has to bring every row that is not wrong, so that the table stays rectangular.
         """
+        pieces = self._splice(rows, added)
+        return pieces if not self._wide else (piece.decode().encode(self._wide) for piece in pieces)
+
+    def _splice(self, rows: Iterable[Splice], added: Sequence[Added]) -> Iterator[bytes]:
         data, last = self.data, 0
         delimiter, count = self.dialect.delimiter, len(self.columns)
         if added:
@@ -205,9 +227,10 @@ class Delimited:
             return "true" if value else "false"
         if isinstance(value, float):
             return repr(value)
-        if isinstance(value, bytes):
-            return value.decode("utf-8", "replace")
-        return str(value)
+        if isinstance(value, int):
+            return str(value)
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        return inert(text) if self._safe else text
 
     def converters(self, declared: Sequence[str]) -> list[tuple[int, Callable[[Any], Any]]]:
         """Columns that an output declares as something else than text are read as that where they fit."""
@@ -281,6 +304,21 @@ class Delimited:
         line, _ = place(self.data, self._header_start, self.encoding)
         distinct_names(names, self.name, f"line {line}")
         return tuple(names)
+
+
+def _wide(data: bytes) -> str:
+    """The encoding of a file in UTF-16, as spreadsheets export "Unicode text"; blank for all others."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return ""
+    return {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}.get(data[:2], "")
+
+
+def _narrow(data: bytes, encoding: str, name: str) -> bytes:
+    """The same text in UTF-8, its mark included, so that writing it back gives the same bytes."""
+    try:
+        return data.decode(encoding).encode()
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{name} begins as UTF-16 and is none at byte {error.start + 1}") from error
 
 
 def _integer(text: str | None) -> Any:

@@ -19,7 +19,7 @@ from pathlib import Path
 from seedbed.crashing import point
 from seedbed.errors import Drift, SourceError, UsageError, nearest
 from seedbed.ports.corpus.durable import NewFile, copy_file
-from seedbed.ports.corpus.reading import Content, is_file_corpus, is_parquet, read, stat
+from seedbed.ports.corpus.reading import Content, is_delimited, is_file_corpus, is_parquet, read, stat
 from seedbed.ports.corpus.results import ResultFile
 from seedbed.ports.corpus.staging import Change, Meta, Staging, opened
 from seedbed.records import LogicalType
@@ -34,7 +34,11 @@ _SETTLED_NS = 2_000_000_000
 
 @dataclass(frozen=True)
 class Staged:
-    """A file in its database. ``key`` is the primary key of ``table``; ``columns`` are the file's own, in order."""
+    """A file in its database. ``key`` is the primary key of ``table``; ``columns`` are the file's own, in order.
+
+    ``wrong_rows`` are no rows of the table and are left as they are; ``wrong`` are the first of them, with the
+    number of the line and the reason.
+    """
 
     database: Path
     table: str
@@ -44,6 +48,8 @@ class Staged:
     new_rows: int
     gone_rows: int
     changed_cells: int
+    wrong_rows: int = 0
+    wrong: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,9 @@ def stage(
         point("before a file is staged")
         if change is None:
             change = Change(rows=staging.count())
+        wrong_rows, wrong = staging.wrong_rows()
         return Staged(
+            wrong_rows=wrong_rows, wrong=tuple(wrong),
             database=database, table=meta.table, key=(meta.key_column,), columns=tuple(meta.columns),
             rows=change.rows, new_rows=change.new, gone_rows=change.gone, changed_cells=change.cells + edited,
         )  # fmt: skip
@@ -123,12 +131,17 @@ def _staged(staging: Staging, content: Content, table: str, key: str | None, wan
     return change
 
 
-def write_out(database: Path, source: Path, out: Path, *, in_place_backup: Path | None = None) -> WrittenFile:
+def write_out(
+    database: Path, source: Path, out: Path, *, in_place_backup: Path | None = None, spreadsheet_safe: bool = False
+) -> WrittenFile:
     """Write ``source`` with the table's cells to ``out``, which appears whole or not at all.
 
-    ``out`` may be the source where a place for its backup is given. Raises Drift where source or
+    ``out`` may be the source where a place for its backup is given. With ``spreadsheet_safe`` the cells that are
+    written into a CSV are made inert: see :mod:`seedbed.ports.corpus.spreadsheets`. Raises Drift where source or
     result were changed since :func:`stage`.
     """
+    if spreadsheet_safe and not is_delimited(source):
+        raise UsageError("--spreadsheet-safe is for CSV results", hint=f"{source.name} is no CSV: leave it out.")
     source = _existing(source)
     _check_kind(source, out)
     in_place = _same(out, source)
@@ -150,7 +163,7 @@ def write_out(database: Path, source: Path, out: Path, *, in_place_backup: Path 
         replaced = None if in_place else result.check()
         if replaced is not None:
             files.enter_context(replaced)
-        layout = content.layout(meta.columns)
+        layout = content.layout(meta.columns, spreadsheet_safe=spreadsheet_safe)
         added = staging.added_columns()
         for each in staging.held_by(layout.untyped):
             layout.give_type(each)
@@ -182,7 +195,7 @@ def write_out(database: Path, source: Path, out: Path, *, in_place_backup: Path 
                 if result.known.leftover and replaced is not None:
                     aside = out.with_name(f"{out.name}.edited-{result.known.taken[:8]}")
                     backup = _back_up(replaced, aside, like=out)
-                result.announce(new.sha, new.chunks())
+                result.announce(new.sha, new.chunks(), spreadsheet_safe=spreadsheet_safe)
                 new.place()
                 result.placed(new.sha)
                 edits = result.edits_kept()

@@ -88,6 +88,9 @@ class JsonLines:
                     cells[index] = _staged(value)
             yield start, pack(len(raw)), raw, cells
 
+    def wrong(self, spans: bytes, raw: bytes) -> str:
+        return ""
+
     def splice(self, rows: Iterable[Splice], added: Sequence[Added]) -> Iterator[bytes]:
         """The whole file with members replaced or, where a line lacks them, put after its last.
 

@@ -28,6 +28,10 @@ def is_file_corpus(path: Path) -> bool:
     return path.suffix.lower() in (*_CSV, *_JSONL, *PARQUET)
 
 
+def is_delimited(path: Path) -> bool:
+    return path.suffix.lower() in _CSV
+
+
 def is_parquet(path: Path) -> bool:
     return path.suffix.lower() in PARQUET
 
@@ -60,7 +64,7 @@ class Content:
         if not isinstance(self._held, bytes):
             self._held.close()
 
-    def layout(self, columns: Sequence[str] = ()) -> Layout:
+    def layout(self, columns: Sequence[str] = (), *, spreadsheet_safe: bool = False) -> Layout:
         """``columns`` are given for bytes that were read before, to splice them only."""
         if not isinstance(self._held, bytes):
             self._held.seek(0)
@@ -69,7 +73,9 @@ class Content:
         jsonl = suffix in _JSONL or (suffix not in _CSV and self._held.lstrip()[:1] in (b"{", b"["))
         if jsonl:
             return JsonLines(self._held, self.path.name, columns=columns)
-        return Delimited(self._held, self.path.name, default_delimiter=_CSV.get(suffix, b","))
+        return Delimited(
+            self._held, self.path.name, default_delimiter=_CSV.get(suffix, b","), spreadsheet_safe=spreadsheet_safe
+        )
 
     def pieces(self) -> Iterator[bytes]:
         if isinstance(self._held, bytes):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import zstandard
 from seedbed.errors import Drift, SourceError
 from seedbed.ports.corpus.layout import Layout
 from seedbed.ports.corpus.reading import Content, kept, read
+from seedbed.ports.corpus.spreadsheets import plain
 from seedbed.ports.corpus.staging import Meta, OutFile, Staging, quoted
 
 _CHUNK = 4 << 20
@@ -49,15 +51,16 @@ class ResultFile:
             raise
         return content
 
-    def announce(self, sha: str, pieces: Iterable[bytes]) -> None:
+    def announce(self, sha: str, pieces: Iterable[bytes], *, spreadsheet_safe: bool) -> None:
         """Remember, durably, the bytes that are about to be put in place."""
+        self.known.pending_safe = spreadsheet_safe
         self._keep(sha, pieces, self.staging.keys)
         self.known.pending = sha
         self.meta.outs[self.name] = self.known
         self.staging.commit()
 
     def placed(self, sha: str) -> None:
-        self.known = self.meta.outs[self.name] = OutFile(sha=sha)
+        self.known = self.meta.outs[self.name] = OutFile(sha=sha, safe=self.known.pending_safe)
         self._forget(but=sha)
 
     def take_edits(self) -> int:
@@ -78,8 +81,8 @@ class ResultFile:
             return 0
         written, keys = self._written(self._base)
         with written:
-            before = Rows(written.layout(), self.staging, self.meta, keys)
-        now = Rows(content.layout(), self.staging, self.meta)
+            before = Rows(written.layout(), self.staging, self.meta, keys, safe=known.safe)
+        now = Rows(content.layout(), self.staging, self.meta, safe=known.safe)
         now.match(before)
         edits, columns = before.edits(now)
         self.staging.add_outputs(columns)
@@ -155,9 +158,14 @@ class ResultFile:
 
 
 class Rows:
-    """All rows of a result file with their keys, for comparing two states of it."""
+    """All rows of a result file with their keys, for comparing two states of it.
 
-    def __init__(self, layout: Layout, staging: Staging, meta: Meta, keys: list[Any] | None = None) -> None:
+    Rows that are left as they are do not count; ``safe`` cells are read as the texts that they stand for.
+    """
+
+    def __init__(
+        self, layout: Layout, staging: Staging, meta: Meta, keys: list[Any] | None = None, *, safe: bool = False
+    ) -> None:
         self.meta = meta
         self.columns = layout.columns
         self.raws: list[bytes] = []
@@ -168,7 +176,11 @@ class Rows:
         self.replaced = layout.replaced
         hashed = [layout.columns.index(name) for name in meta.hashed if name in layout.columns]
         convert = layout.converters([self.present.get(name, "TEXT") for name in layout.columns])
-        for _, _, raw, cells in layout.rows():
+        wrong = staging.wrong_marks()
+        for _, spans, raw, values in layout.rows():
+            if layout.wrong(spans, raw) or (wrong and blake2b(raw, digest_size=16).digest() in wrong):
+                continue
+            cells = [plain(cell) if isinstance(cell, str) else cell for cell in values] if safe else values
             self.raws.append(raw)
             self.contents.append(tuple(cells[i] for i in hashed))
             for index, function in convert:

@@ -1,13 +1,14 @@
 # ruff: noqa: S608  -- table names are ours and column names are quoted; values are always bound
 """The SQLite side of a staged file: its table, what was last seen of the file, and what was written out.
 
-The user's table stands beside five of ours, all named ``_seedbed_file…``:
+The user's table stands beside six of ours, all named ``_seedbed_file…``:
 
     _seedbed_file            one JSON value: format, columns, hashes
     _seedbed_file_source     a row for each row of the file as last seen: place, spans, hashes, cells
     _seedbed_file_gone       rows that left the file, with the values that only the table had
     _seedbed_file_written    result files as we wrote them (zstd), to tell a person's edits from ours
     _seedbed_file_edits      cells taken from a result file because a person had changed them there
+    _seedbed_file_wrong      rows of the file that are no rows of its table, and are left as they are
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 import orjson
 
 from seedbed.errors import Locked, SourceError, StoreNewer
-from seedbed.ports.corpus.layout import Added, Layout, Splice
+from seedbed.ports.corpus.layout import Added, Layout, ScannedRow, Splice
 from seedbed.ports.refusals import of_sqlite
 from seedbed.records import digest
 
@@ -33,6 +34,7 @@ PATIENCE = 30.0
 HASH_KEY = "_key"
 _SOURCE, _SCAN = "_seedbed_file_source", "_seedbed_file_scan"
 _SHOWN = 5
+_LISTED = 20
 _WINDOW = 50_000
 
 _TABLES = """
@@ -42,6 +44,8 @@ create table if not exists _seedbed_file_gone (k primary key, source text not nu
 create table if not exists _seedbed_file_written (
     out text not null, sha text not null, n integer not null, keys integer not null, chunk blob not null,
     primary key (out, sha, keys, n));
+create table if not exists _seedbed_file_wrong (
+    pos integer primary key, place integer not null, raw blob not null, reason text not null);
 create table if not exists _seedbed_file_edits (
     out text not null, k not null, name text not null, value, primary key (out, k, name)) without rowid;
 """
@@ -49,12 +53,17 @@ create table if not exists _seedbed_file_edits (
 
 @dataclass
 class OutFile:
-    """A result file as we left it (``sha``), are about to leave it (``pending``), or took it in (``taken``)."""
+    """A result file as we left it (``sha``), are about to leave it (``pending``), or took it in (``taken``).
+
+    ``safe`` says that the cells we wrote were made inert for spreadsheets, ``pending_safe`` that those will be.
+    """
 
     sha: str = ""
     pending: str = ""
     taken: str = ""
     leftover: bool = False
+    safe: bool = False
+    pending_safe: bool = False
 
 
 @dataclass
@@ -267,18 +276,49 @@ class Staging:
             f"create table {target} (pos integer primary key, start integer, spans blob, raw blob, hash text,"
             f" k {self._key_type}{cells})"
         )
-        rows = self._keyed(layout, declared, first)
+        rows = self._keyed(layout, self._right(layout), declared, first)
         marks = ", ".join("?" * (6 + len(columns)))
         self.connection.executemany(f"insert into {target} values ({marks})", rows)
 
-    def _keyed(self, layout: Layout, declared: Sequence[str], first: bool) -> Iterator[list[Any]]:
+    def _right(self, layout: Layout) -> Iterator[ScannedRow]:
+        """The rows of the file that are rows of its table; the others are noted.
+
+        What was wrong once is wrong as long as its bytes stay: a column that was added may have made room for it.
+        """
+        known = self.wrong_marks()
+        wrong: list[tuple[int, int, bytes, str]] = []
+        for row in layout.rows():
+            reason = layout.wrong(row[1], row[2])
+            if reason or known:
+                mark = blake2b(row[2], digest_size=16).digest()
+                reason = reason or known.get(mark, "")
+                if reason:
+                    number = layout.number(row[0]) if len(wrong) < _LISTED else 0
+                    wrong.append((len(wrong), number, mark, reason))
+                    continue
+            yield row
+        self.sql("delete from _seedbed_file_wrong")
+        self.connection.executemany("insert into _seedbed_file_wrong values (?, ?, ?, ?)", wrong)
+
+    def wrong_marks(self) -> dict[bytes, str]:
+        return dict(self.sql("select raw, reason from _seedbed_file_wrong"))
+
+    def wrong_rows(self) -> tuple[int, list[tuple[int, str]]]:
+        """How many rows are left as they are, and the first of them: number and reason."""
+        (count,) = self.sql("select count(*) from _seedbed_file_wrong").fetchone()
+        query = "select place, reason from _seedbed_file_wrong where place > 0 order by pos"
+        return int(count), self.sql(query).fetchall()
+
+    def _keyed(
+        self, layout: Layout, rows: Iterator[ScannedRow], declared: Sequence[str], first: bool
+    ) -> Iterator[list[Any]]:
         meta = self.meta
         assert meta is not None
         convert = layout.converters(declared)
         if meta.key is not None:
             at = layout.columns.index(meta.key)
             empty: list[int] = []
-            for pos, (start, spans, raw, cells) in enumerate(layout.rows()):
+            for pos, (start, spans, raw, cells) in enumerate(rows):
                 key = cells[at]
                 if key is None or (isinstance(key, str) and (not key or key.isspace())):
                     empty.append(layout.number(start))
@@ -300,7 +340,7 @@ class Staging:
         whole = hashed == list(range(len(layout.columns)))
         occurrences: dict[str, int] = {}
         former = None if first else _Former(self.connection)
-        for pos, (start, spans, raw, cells) in enumerate(layout.rows()):
+        for pos, (start, spans, raw, cells) in enumerate(rows):
             mark = blake2b(raw, digest_size=16).digest()
             key, content = (former and former.take(mark)) or (None, "")
             if not content:

@@ -214,13 +214,6 @@ class SqliteState:
             found.update(row[0] for row in rows)
         return found
 
-    def unsettled(self, stage: str, keys: Sequence[str]) -> set[str]:
-        rows = self._db.execute(
-            "select value from json_each(?) where not exists (select 1 from outcomes where stage = ? and item = value)",
-            (keys_json(keys), stage),
-        )
-        return {key for (key,) in rows}
-
     def stand_ins(self, stage: str, keys: Sequence[str]) -> set[str]:
         found: set[str] = set()
         for chunk in _chunks(keys):
@@ -441,14 +434,6 @@ class SqliteState:
     def states_of_round(self, round_id: str) -> dict[str, int]:
         rows = self._db.execute("select state, count(*) from outcomes where round = ? group by state", (round_id,))
         return dict(rows.fetchall())
-
-    def topics_of_round(self, round_id: str, *, limit: int) -> list[str]:
-        rows = self._db.execute(  # a row that holds an infinity is no JSON to SQLite
-            "select distinct case when json_valid(row) then json_extract(row, '$.topic') end"
-            " from (select row from outcomes where round = ? and row is not null limit ?)",
-            (round_id, limit),
-        )
-        return [topic for (topic,) in rows if isinstance(topic, str)]
 
     def count_of_round(self, round_id: str) -> int:
         return int(self._db.execute("select count(*) from outcomes where round = ?", (round_id,)).fetchone()[0])

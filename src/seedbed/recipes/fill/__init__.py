@@ -29,7 +29,8 @@ from seedbed import (
 )
 from seedbed.recipes.fill.fields import Field, parse_fields, shape_of
 
-FILES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
+CSV = (".csv", ".tsv")
+FILES = (*CSV, ".jsonl", ".ndjson", ".parquet", ".pq")
 DATABASES = (".db", ".sqlite", ".sqlite3")
 LAST = "filling.json"
 _URL = "sqlite:///"
@@ -46,6 +47,7 @@ class Asked:
     prompt: str | None = None
     out: Path | None = None
     in_place: bool = False
+    spreadsheet_safe: bool = False
     overwrite: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
@@ -187,8 +189,15 @@ def _of_file(asked: Asked, fields: Sequence[Field], path: Path) -> Filling:
     out = asked.out.absolute() if asked.out is not None else path.with_name(f"{path.stem}.filled{path.suffix}")
     if out == path and not asked.in_place:
         raise errors.UsageError(f"--out names {path.name} itself", hint="Say --in-place; a backup is kept.")
+    if asked.spreadsheet_safe and path.suffix.lower() not in CSV:
+        raise errors.UsageError("--spreadsheet-safe is for CSV results", hint=f"{path.name} is no CSV: leave it out.")
     source = FileSource(
-        path, path if asked.in_place else out, asked.key, {f.name: f.logical for f in fields}, asked.in_place
+        path,
+        path if asked.in_place else out,
+        asked.key,
+        {f.name: f.logical for f in fields},
+        asked.in_place,
+        asked.spreadsheet_safe,
     )
     staged = source.stage(path.parent / ".seedbed")
     if taken := [f.name for f in fields if f.name in staged.key]:
@@ -206,8 +215,10 @@ def _of_file(asked: Asked, fields: Sequence[Field], path: Path) -> Filling:
 
 
 def _of_table(asked: Asked, fields: Sequence[Field], path: Path) -> Filling:
-    if asked.out is not None or asked.in_place:
-        raise errors.UsageError("--out and --in-place are for files", hint="A table of a database is filled itself.")
+    if asked.out is not None or asked.in_place or asked.spreadsheet_safe:
+        raise errors.UsageError(
+            "--out, --in-place and --spreadsheet-safe are for files", hint="A table of a database is filled itself."
+        )
     overrides = {**asked.overrides, "project.corpus": f"{_URL}{path}"}
     bare = project_of(path.parent, Pipeline(path.name, []), overrides=overrides)
     corpus = bare.corpus()
