@@ -90,6 +90,7 @@ class Meter:
         self.reserved = 0
         self.cap: int | None = None
         self.price_unknown = False
+        self.unbounded: set[str] = set()
         self.retries = 0
         self._settled_before = 0
         self._spent_before = 0

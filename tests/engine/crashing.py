@@ -1,6 +1,7 @@
 """Commands in processes of their own, to be killed.
 
-``python -m tests.engine.crashing ROOT URL KIND`` is one run. ``python -m tests.engine.crashing nursery`` has all
+``python -m tests.engine.crashing ROOT URL KIND [SETTINGS [PART]]`` is one run; settings are JSON by dotted name.
+``python -m tests.engine.crashing nursery`` has all
 modules loaded and forks a process for each line of its input, so that a kill costs a tenth of a second.
 """
 
@@ -27,6 +28,7 @@ from seedbed import (
     Call,
     FileSource,
     Item,
+    Part,
     Project,
     Row,
     Scope,
@@ -210,9 +212,10 @@ def counted(root: Path) -> Path:
     return root.with_name(f"{root.name}.passed")
 
 
-def start(table: Table, kind: str) -> subprocess.Popen[str]:
-    """The run as a child; it prints ``error exit-code`` at its end."""
-    command = [sys.executable, "-m", "tests.engine.crashing", str(table.root), table.url, kind]
+def start(table: Table, kind: str, settings: dict[str, Any] | None = None, part: str = "1/1") -> subprocess.Popen[str]:
+    """The run as a child; it prints what ended it, or ``done``."""
+    more = [json.dumps(settings or {}), part]
+    command = [sys.executable, "-m", "tests.engine.crashing", str(table.root), table.url, kind, *more]
     root = Path(__file__).parents[2]
     return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -226,9 +229,10 @@ def kill_after(child: subprocess.Popen[str], sim: Simulator, complete: int, numb
     waiting_until(lambda: sim.summary()["in_flight"] == 0)
 
 
-def main(root: str, url: str, kind: str) -> int:
+def main(root: str, url: str, kind: str, settings: str = "{}", part: str = "1/1") -> int:
     table = Table.there(Path(root), url)
-    report = run(table.project(stage(kind)), None, spend=Spend(concurrency=8))
+    project = table.project(stage(kind), **json.loads(settings))
+    report = run(project, None, Scope(part=Part.parse(part)), Spend(concurrency=IN_FLIGHT))
     print(report.error.what if report.error else "done")
     return report.error.exit_code if report.error else 0
 

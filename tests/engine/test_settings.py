@@ -140,7 +140,7 @@ def test_an_unknown_section_is_answered_with_the_nearest(tmp_path: Path) -> None
         ("[providers.x]\nbaseurl = ''\n", 'unknown key "baseurl" in [providers.x]', 'did you mean "base_url"?'),
         ('[stages."q.s"]\noutput = []\n', 'unknown key "output" in [stages.q.s]', 'did you mean "outputs"?'),
         ("[prices.x]\ninputs = 1\n", 'unknown key "inputs" in [prices.x]', 'did you mean "input"?'),
-        ("[tiers]\nlow = 'a/b'\n", 'unknown key "low" in [tiers]', "known: default, high, mid"),
+        ("[tiers]\nlow = 'a/b'\n", 'unknown key "low" in [tiers]', "known: cheap, default, high, mid"),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest(tmp_path: Path, text: str, what: str, hint: str) -> None:

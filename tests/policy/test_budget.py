@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from seedbed.policy.budget import Cap, Till
+from seedbed.policy.budget import Cap, Short, Till
 
 amount = st.integers(0, 60)
 
@@ -23,25 +23,26 @@ class TillLaws(RuleBasedStateMachine):
         super().__init__()
         self.till = Till()
         self.open: dict[str, int] = {}
-        self.adopted: set[str] = set()
-        self.spent = {"own": 0, "all": 0}
-        self.over = 0
+        self.spent = 0
+        self.calls = 0
         self.count = 0
 
-    @initialize(caps=st.lists(st.tuples(st.integers(0, 100), st.integers(0, 40), st.booleans()), max_size=3))
-    def opened(self, caps: list[tuple[int, int, bool]]) -> None:
-        self.till = Till(tuple(Cap(f"cap {n}", nano, before, own) for n, (nano, before, own) in enumerate(caps)))
+    @initialize(caps=st.lists(st.integers(0, 100), max_size=3), calls=st.lists(st.integers(0, 6), max_size=1))
+    def opened(self, caps: list[int], calls: list[int]) -> None:
+        money = [Cap(f"cap {n}", most) for n, most in enumerate(caps)]
+        self.till = Till((*money, *(Cap("calls", most, "calls") for most in calls)))
 
     def used(self, cap: Cap) -> int:
-        return cap.before + self.spent["own" if cap.own else "all"]
+        return self.calls if cap.unit == "calls" else self.spent
 
     def held(self, cap: Cap) -> int:
-        return sum(worst for intent, worst in self.open.items() if not (cap.own and intent in self.adopted))
+        return len(self.open) if cap.unit == "calls" else sum(self.open.values())
 
     def answer(self, worst: int) -> str:
         """What the till has to say: no sooner *never* than no call that is open could make room."""
-        full = [cap for cap in self.till.caps if self.used(cap) + self.held(cap) + worst > cap.nano]
-        if any(self.used(cap) + worst > cap.nano for cap in full):
+        more = {cap: 1 if cap.unit == "calls" else worst for cap in self.till.caps}
+        full = [cap for cap in self.till.caps if self.used(cap) + self.held(cap) + more[cap] > cap.most]
+        if any(self.used(cap) + more[cap] > cap.most or not self.held(cap) for cap in full):
             return "never"
         return "wait" if full else "yes"
 
@@ -53,23 +54,9 @@ class TillLaws(RuleBasedStateMachine):
         assert self.till.reserve(intent, worst) == expected
         if expected == "yes":
             self.open[intent] = worst
-            assert all(self.used(cap) + self.held(cap) <= cap.nano for cap in self.till.caps)
+        else:
+            assert (self.till.short_of(worst) is not None) or expected == "wait"
         return intent
-
-    @rule(target=reserved, worst=amount)
-    def adopt(self, worst: int) -> Any:
-        self.count += 1
-        intent = f"i{self.count}"
-        self.till.adopt(intent, worst)
-        self.open[intent] = worst
-        self.adopted.add(intent)
-        self.over += worst
-        return intent
-
-    @rule(intent=reserved, worst=amount)
-    def adopt_again(self, intent: str, worst: int) -> None:
-        if intent in self.open:
-            self.till.adopt(intent, worst)
 
     @rule(target=ended, intent=consumes(reserved), share=st.none() | st.floats(0, 1))
     def settle(self, intent: str, share: float | None) -> Any:
@@ -77,9 +64,8 @@ class TillLaws(RuleBasedStateMachine):
         actual = None if share is None else int((worst or 0) * share)
         assert self.till.settle(intent, actual) is (worst is not None)
         if worst is not None:
-            cost = worst if actual is None else actual
-            self.spent["all"] += cost
-            self.spent["own"] += 0 if intent in self.adopted else cost
+            self.spent += worst if actual is None else actual
+            self.calls += 1
         return intent
 
     @rule(target=ended, intent=consumes(reserved))
@@ -94,13 +80,12 @@ class TillLaws(RuleBasedStateMachine):
 
     @invariant()
     def the_sums_are_those_of_what_happened(self) -> None:
-        assert (self.till.spent, self.till.reserved) == (self.spent["all"], sum(self.open.values()))
+        assert (self.till.spent, self.till.reserved) == (self.spent, sum(self.open.values()))
 
     @invariant()
-    def no_cap_is_exceeded_but_by_what_was_adopted(self) -> None:
+    def no_cap_is_exceeded(self) -> None:
         for cap in self.till.caps:
-            over = 0 if cap.own else self.over
-            assert self.used(cap) + self.held(cap) <= max(cap.nano, cap.before) + over
+            assert self.used(cap) + self.held(cap) <= cap.most
 
 
 TestTillLaws = TillLaws.TestCase
@@ -117,10 +102,6 @@ def test_the_last_nano_of_a_cap_can_be_reserved() -> None:
 
 def test_not_one_nano_more_than_a_cap_can_be_reserved() -> None:
     assert Till((Cap("run", 100),)).reserve("a", 101) == "never"
-
-
-def test_what_was_spent_before_the_run_counts() -> None:
-    assert Till((Cap("project", 100, before=60),)).reserve("a", 41) == "never"
 
 
 def test_the_narrowest_cap_decides() -> None:
@@ -175,19 +156,6 @@ def test_a_call_that_cost_more_than_its_worst_is_counted_as_it_was() -> None:
     assert (till.spent, till.reserve("b", 1)) == (130, "never")
 
 
-def test_what_an_earlier_process_reserved_is_held_beyond_any_cap() -> None:
-    till = Till((Cap("run", 100),))
-    till.adopt("old", 150)
-    assert (till.reserved, till.reserve("a", 60)) == (150, "wait")
-
-
-def test_what_an_earlier_process_reserved_does_not_count_under_a_cap_of_this_one_alone() -> None:
-    till = Till((Cap("run", 100, own=True),))
-    till.adopt("old", 150)
-    till.settle("old", 150)
-    assert till.reserve("a", 100) == "yes"
-
-
 def test_an_intent_is_reserved_once_however_often_it_is_asked_for() -> None:
     till = Till((Cap("run", 100),))
     till.reserve("a", 40)
@@ -195,14 +163,26 @@ def test_an_intent_is_reserved_once_however_often_it_is_asked_for() -> None:
     assert till.reserved == 40
 
 
-def test_the_cap_with_the_least_room_is_named() -> None:
-    wide, narrow = Cap("run", 100), Cap("project", 90, before=50)
-    till = Till((wide, narrow))
-    assert till.short_of() == (narrow, 50)
+def test_the_cap_that_has_no_room_is_named() -> None:
+    till = Till((Cap("run", 100), Cap("calls", 1, "calls")))
+    till.reserve("a", 10)
+    till.settle("a", 10)
+    assert till.short_of(5) == Short("calls", 1, 1, "calls")
 
 
 def test_no_cap_is_short_where_there_is_none() -> None:
-    assert Till().short_of() is None
+    assert Till().short_of(10**18) is None
+
+
+def test_a_call_that_was_refunded_does_not_count_under_a_cap_of_calls() -> None:
+    till = Till((Cap("calls", 1, "calls"),))
+    till.reserve("a", 10)
+    till.refund("a")
+    assert (till.reserve("b", 10), till.reserve("c", 10)) == ("yes", "wait")
+
+
+def test_a_cap_of_calls_needs_no_price() -> None:
+    assert not Till((Cap("calls", 1, "calls"),)).capped
 
 
 def test_a_cap_holds_over_threads() -> None:

@@ -53,6 +53,7 @@ def fill(
     concurrency: options.Concurrency = None,
     timeout: options.Timeout = None,
     budget: options.Budget = "",
+    max_calls: options.MaxCalls = None,
     allow_stand_in: options.AllowStandIn = False,
     yes: options.Yes = False,
     no_upload: Annotated[bool, typer.Option("--no-upload", help="Ask and keep the answers; write no cell.")] = False,
@@ -86,7 +87,7 @@ def fill(
             command=options.command_line(),
         )
     )
-    spend = options.spend_of(budget, concurrency, allow_stand_in, allow_empty)
+    spend = options.spend_of(budget, concurrency, allow_stand_in, allow_empty, max_calls)
     said = options.scope_of(where, ids, limit, part, sample, seed, stale, stale_model)
     scope = selected(ready.project, None, said, allow_empty=allow_empty)
     if recover and not scope.again:

@@ -40,7 +40,7 @@ Reason = Annotated[str | None, typer.Option("--reason", metavar="CODE", help="On
 
 def register(app: typer.Typer) -> None:
     """Add the looking verbs to an app."""
-    for function in (status, watch, audit, plan, records, bad, cost, report, logs, config):
+    for function in (status, watch, audit, plan, records, bad, cost, till, report, logs, config):
         app.command(rich_help_panel=PANEL)(function)
     receipts = type(app)(
         help="What was bought: check it, carry it, keep it for years.", no_args_is_help=True, rich_markup_mode=None
@@ -292,6 +292,53 @@ def cost(
         document("cost", tables.cost_json(found), next_=["seedbed status"])
     else:
         _say(tables.cost_lines(found), ["seedbed status"])
+
+
+def till(
+    release: Annotated[
+        str, typer.Option("--release", metavar="NAME", help="Give free what a process that ended holds.")
+    ] = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: Json = False,
+    place: Place = None,
+) -> None:
+    """The caps over all processes: spent, held by whom, and left.
+
+    A process that was killed here is reckoned from its receipts by the next run. One on another machine keeps what
+    it took until you say that it is gone: --release NAME.
+    """
+    from seedbed.cli import tables
+    from seedbed.cli.render import document
+    from seedbed.engine.looks import till as look
+
+    project = project_at(place)
+    if release:
+        line = look.release(project, release, dry_run=True)
+        if not (dry_run or yes):
+            _ask_release(tables.holder_lines([line]))
+        if not dry_run:
+            look.release(project, release)
+        if json:
+            document("till-release", tables.holder_json(line), next_=["seedbed till"], dry_run=dry_run)
+        else:
+            verb = "would be" if dry_run else "was"
+            _say([*tables.holder_lines([line]), f"It {verb} given free."], ["seedbed till"])
+        return
+    found = look.till(project)
+    if json:
+        document("till", tables.till_json(found), next_=["seedbed cost"])
+    else:
+        _say(tables.till_lines(found), ["seedbed cost"])
+
+
+def _ask_release(lines: Sequence[str]) -> None:
+    from seedbed.cli.asking import agreed, on_terminal
+    from seedbed.errors import UsageError
+
+    if not on_terminal():
+        raise UsageError("Say --yes to release off a terminal.", why=" ".join(line.strip() for line in lines))
+    agreed(lines, "If it still works somewhere, a cap may be passed by that much. Give it free?")
 
 
 def report(

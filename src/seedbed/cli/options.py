@@ -67,6 +67,10 @@ AllowEmpty = Annotated[
 Budget = Annotated[
     str, typer.Option("--budget", metavar="USD", help="Cap of this run, such as 5usd.", rich_help_panel=_LIMITS)
 ]
+MaxCalls = Annotated[
+    int | None,
+    typer.Option("--max-calls", metavar="N", min=0, help="Cap of this run in calls.", rich_help_panel=_LIMITS),
+]
 Concurrency = Annotated[
     int | None,
     typer.Option(
@@ -175,13 +179,17 @@ def read_text(name: str, option: str) -> str:
 
 
 def spend_of(
-    budget: str = "", concurrency: int | None = None, allow_stand_in: bool = False, allow_empty: bool = False
+    budget: str = "",
+    concurrency: int | None = None,
+    allow_stand_in: bool = False,
+    allow_empty: bool = False,
+    calls: int | None = None,
 ) -> Spend:
     from seedbed.engine.lifecycle import Spend
     from seedbed.records import parse_money
 
     cap = parse_money(budget) if budget else None
-    return Spend(cap, concurrency, allow_stand_in=allow_stand_in, allow_empty=allow_empty)
+    return Spend(cap, concurrency, allow_stand_in=allow_stand_in, allow_empty=allow_empty, calls=calls)
 
 
 def overrides_of(model: str = "", base_url: str = "", timeout: float | None = None) -> dict[str, Any]:

@@ -210,6 +210,8 @@ def run_lines(report: RunReport) -> list[str]:
         lines.extend(_trouble_lines(each.generated))
     if report.calls:
         lines.append(money_line(report, report.cap))
+    if report.unbounded:
+        lines.append(f"not guaranteed: only a ceiling that was named bounds a call to {_some(report.unbounded)}")
     if not lines and report.error is None:
         lines.append("Nothing is left to do.")
     return [*lines, *wrong_lines(report.wrong_rows)]

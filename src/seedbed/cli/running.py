@@ -60,6 +60,7 @@ def run(
     redo_diverged: options.RedoDiverged = False,
     allow_empty: options.AllowEmpty = False,
     budget: options.Budget = "",
+    max_calls: options.MaxCalls = None,
     concurrency: options.Concurrency = None,
     model: options.Model = "",
     base_url: options.BaseUrl = "",
@@ -81,7 +82,7 @@ def run(
     import seedbed
 
     project = _project(place, model, base_url, timeout, settings, styles, difficulty)
-    spend = options.spend_of(budget, concurrency, allow_stand_in, allow_empty)
+    spend = options.spend_of(budget, concurrency, allow_stand_in, allow_empty, max_calls)
     scope = _scope(
         project,
         target,
@@ -109,6 +110,7 @@ def generate(
     redo_diverged: options.RedoDiverged = False,
     allow_empty: options.AllowEmpty = False,
     budget: options.Budget = "",
+    max_calls: options.MaxCalls = None,
     concurrency: options.Concurrency = None,
     model: options.Model = "",
     base_url: options.BaseUrl = "",
@@ -125,7 +127,7 @@ def generate(
     import seedbed
 
     project = _project(place, model, base_url, timeout, settings, styles, difficulty)
-    spend = options.spend_of(budget, concurrency, allow_empty=allow_empty)
+    spend = options.spend_of(budget, concurrency, allow_empty=allow_empty, calls=max_calls)
     scope = _scope(
         project,
         target,
@@ -153,6 +155,7 @@ def recover(
     redo_diverged: options.RedoDiverged = False,
     allow_empty: options.AllowEmpty = False,
     budget: options.Budget = "",
+    max_calls: options.MaxCalls = None,
     concurrency: options.Concurrency = None,
     model: options.Model = "",
     base_url: options.BaseUrl = "",
@@ -172,7 +175,7 @@ def recover(
     from seedbed.engine.work.rounds import AGAIN
 
     project = _project(place, model, base_url, timeout, settings, styles, difficulty)
-    spend = options.spend_of(budget, concurrency, allow_empty=allow_empty)
+    spend = options.spend_of(budget, concurrency, allow_empty=allow_empty, calls=max_calls)
     scope = _scope(
         project,
         target,

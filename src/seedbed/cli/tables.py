@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from seedbed.engine.looks.books import Cost, Log, ReleaseFacts
     from seedbed.engine.looks.entries import Attempt, Bad, Entries, Entry, Record, Settlement
     from seedbed.engine.looks.following import Line
+    from seedbed.engine.looks.till import HolderLine, TillReport
     from seedbed.engine.projects.origins import Configuration, Value
     from seedbed.engine.reports import AuditReport, Equation, PlanReport, StageStatus, StatusReport
     from seedbed.ports.receipts.compact import Compacted
@@ -405,6 +406,37 @@ def _spending_row(row: Spending) -> tuple[str, ...]:
     return (*(f"{n:,}" for n in counts), usd(row.nano), usd(row.doubtful), usd(row.saved), f"{row.unknown:,}")
 
 
+def till_json(found: TillReport) -> dict[str, Any]:
+    caps = [
+        {"name": c.name, "cap": usd_exact(c.cap), "spent": usd_exact(c.spent), "held": usd_exact(c.held),
+         "left": usd_exact(c.left), "unknown_prices": c.unknown}
+        for c in found.caps
+    ]  # fmt: skip
+    return {"caps": caps, "holders": [holder_json(each) for each in found.holders]}
+
+
+def holder_json(each: HolderLine) -> dict[str, Any]:
+    return {**as_json(each), "held": usd_exact(each.held)}
+
+
+def till_lines(found: TillReport) -> list[str]:
+    if not found.caps:
+        lines = ["No cap is common to all processes. Set one in [budget]: day, project, or a stage's."]
+    else:
+        rows = [(safe(c.name), *map(usd, (c.cap, c.spent, c.held, c.left)), f"{c.unknown:,}") for c in found.caps]
+        lines = table(("", "cap", "spent", "held", "left", "price unknown"), rows)
+    return [*lines, *holder_lines(found.holders)]
+
+
+def holder_lines(holders: Sequence[HolderLine]) -> list[str]:
+    words: Mapping[bool | None, str] = {True: "works", False: "ended", None: "was heard of"}
+    return [
+        f"  {safe(each.holder)} holds {usd(each.held)}: {words[each.alive]}, pid {each.pid} on {safe(each.host)},"
+        f" {safe(each.run) or 'no run'}, since {each.heard}"
+        for each in holders
+    ]
+
+
 def page_lines(facts: Mapping[str, Any]) -> list[str]:
     """A run's page in short."""
     cost = "unknown" if facts["total_cost"] is None else f"${facts['total_cost']}"
@@ -515,14 +547,22 @@ def config_lines(found: Configuration) -> list[str]:
 def _setting(value: Value) -> str:
     if value.value is None:
         return ""
-    return usd(value.value) if value.name.startswith("budget.") else line_of(value.value, 80)
+    if value.name.startswith("budget.") and isinstance(value.value, Mapping):
+        return ", ".join(f"{safe(name)} {usd(cap)}" for name, cap in value.value.items())
+    return usd(value.value) if _is_money(value) else line_of(value.value, 80)
+
+
+def _is_money(value: Value) -> bool:
+    return value.name.startswith("budget.") and isinstance(value.value, int)
 
 
 def config_json(found: Configuration) -> dict[str, Any]:
     """Budgets as decimal texts, like all money."""
     plain: dict[str, Any] = as_json(found)
     for shown, value in zip(plain["values"], found.values, strict=True):
-        if value.name.startswith("budget."):
+        if value.name.startswith("budget.") and isinstance(value.value, Mapping):
+            shown["value"] = {name: usd_exact(cap) for name, cap in value.value.items()}
+        elif _is_money(value):
             shown["value"] = usd_exact(value.value)
     return plain
 

@@ -20,6 +20,7 @@ from seedbed.engine.endings import finish_killed_runs
 from seedbed.engine.logs import write_page
 from seedbed.engine.missing import Counted, mark_now, remember
 from seedbed.engine.projects.binding import BoundStage
+from seedbed.engine.projects.caps import caps_of
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.project import Project, new_id, this_host
 from seedbed.engine.reports import (
@@ -45,7 +46,7 @@ from seedbed.engine.work.working import Shift, export_only, work
 from seedbed.engine.work.worklist import Worklist
 from seedbed.errors import EmptySelection, SeedbedError, UsageError, of_the_system
 from seedbed.events import Meter, PhaseEnded, RunEnded, RunStarted
-from seedbed.policy.budget import Cap, Till
+from seedbed.policy.budget import Till
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.models import Target
 from seedbed.ports.state import Release, RunRow, RunStatus, Spending, State
@@ -54,16 +55,22 @@ from seedbed.stage import Fills, Stage
 
 PREVIEWS = 3
 SAMPLE = 20
+LEASED = 16
+"""Calls that a slice of a common cap does for, at least."""
 
 
 @dataclass(frozen=True)
 class Spend:
-    """How a run may spend. ``budget`` in 10⁻⁹ USD caps this run; None takes the project's setting."""
+    """How a run may spend. ``budget`` in 10⁻⁹ USD caps this run; None takes the project's setting.
+
+    ``calls`` caps the requests that are paid or may be: one that was turned down without charge does not count.
+    """
 
     budget: int | None = None
     concurrency: int | None = None
     allow_stand_in: bool = False
     allow_empty: bool = False
+    calls: int | None = None
 
 
 EVERYTHING = Scope()
@@ -119,18 +126,22 @@ def _opened(project: Project, command: str, target: str, spend: Spend, scope: Sc
         finish_killed_runs(project, state)
         corpus = project.corpus()
         stack.callback(corpus.close)
+        cap = spend.budget if spend.budget is not None else project.settings.get("budget", "run")
+        caps = caps_of(project, cap, spend.calls)
+        concurrency = spend.concurrency or int(project.settings.get("run", "concurrency"))
         identity = new_id("run")
         stack.enter_context(project.locks().working(identity))
-        run = _open_run(project, state, identity, command, target, spend, scope)
+        run = _open_run(project, state, identity, command, target, cap, scope)
         shift = Shift(
             project=project,
             run=run.id,
             state=state,
             receipts=project.receipts(),
-            till=Till(_caps(project, state, run.cap)),
+            till=Till(caps.own, caps.purses, ahead=max(LEASED, concurrency)),
             meter=Meter(),
             locks=project.locks(),
-            concurrency=spend.concurrency or int(project.settings.get("run", "concurrency")),
+            concurrency=concurrency,
+            cheaper=caps.cheaper,
         )
         shift.meter.cap = run.cap
         stack.callback(shift.close)
@@ -146,9 +157,8 @@ def _opened(project: Project, command: str, target: str, spend: Spend, scope: Sc
 
 
 def _open_run(
-    project: Project, state: State, identity: str, command: str, target: str, spend: Spend, scope: Scope
+    project: Project, state: State, identity: str, command: str, target: str, cap: int | None, scope: Scope
 ) -> RunRow:
-    cap = spend.budget if spend.budget is not None else project.settings.get("budget", "run")
     tiers = {tier: project.settings.get("tiers", tier) for tier in ("default", "mid", "high")}
     run = RunRow(
         id=identity,
@@ -168,17 +178,6 @@ def _open_run(
     )
     state.open_run(run)
     return run
-
-
-def _caps(project: Project, state: State, run_cap: int | None) -> tuple[Cap, ...]:
-    caps = []
-    if run_cap is not None:
-        caps.append(Cap("cap of this run", run_cap, own=True))
-    total = project.settings.get("budget", "project")
-    if total is not None:
-        before = sum(row.nano for row in state.money().values())
-        caps.append(Cap("cap of the project", int(total), before))
-    return tuple(caps)
 
 
 def _close_run(project: Project, frame: Running, error: BaseException | None) -> None:
@@ -642,6 +641,7 @@ def _report(frame: Running, began: float) -> RunReport:
         phases=dict(frame.phases),
         error=frame.error,
         wrong_rows=wrong_rows(frame.shift.project),
+        unbounded=tuple(sorted(frame.shift.meter.unbounded)),
     )
 
 

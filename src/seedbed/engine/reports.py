@@ -273,7 +273,8 @@ class StageRun:
 class RunReport:
     """A whole run: every stage that had something to do, in the order it was worked.
 
-    ``error`` is what ended it early; all that was received is saved.
+    ``error`` is what ended it early; all that was received is saved. ``unbounded`` are models of whose calls nothing
+    but an expected ceiling bounds the price: a cap is *not guaranteed* for them.
     """
 
     run: str
@@ -290,6 +291,7 @@ class RunReport:
     page: str = ""
     error: SeedbedError | None = None
     wrong_rows: WrongRows | None = None
+    unbounded: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

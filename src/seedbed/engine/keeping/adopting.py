@@ -360,7 +360,7 @@ class _Adoption:
             now_ms, shift.run,
         )  # fmt: skip
         reader = Reader(self.stage, desk, Flow(lambda: None), marks, lambda _: None, lambda: None, 1)
-        settle_first(self.stage, purchases, reader, state, shift.till)
+        settle_first(self.stage, purchases, reader, state)
         for round_id in rounds:
             state.close_round(round_id, "closed", now_ms())
         keys = [item.key for one in purchases for item in one.intent.items]

@@ -43,6 +43,7 @@ from seedbed.records import LogicalType, Request
 from seedbed.stage import Pipeline, Selection, Stage, fills
 
 STAND_IN = "offline/standin"
+TIERS = ("default", "mid", "high", "cheap")
 RECIPES: Mapping[str, str] = {"facts": "seedbed.recipes.facts"}
 """Recipes that come with seedbed, as module names."""
 
@@ -214,9 +215,13 @@ class Project:
 
     def model_of_tier(self, tier: str) -> str:
         table = self.settings.values.get("tiers", {})
-        if tier in ("default", "mid", "high"):
-            return str(self.settings.get("tiers", tier))
-        raise ConfigError(f"there is no tier {tier}", hint=nearest(tier, ["default", "mid", "high", *table]))
+        if tier in TIERS:
+            if (model := self.settings.get("tiers", tier)) is None:
+                raise ConfigError(
+                    f"the tier {tier} has no model", hint=f'Name it in the project file: [tiers] {tier} = "…".'
+                )
+            return str(model)
+        raise ConfigError(f"there is no tier {tier}", hint=nearest(tier, [*TIERS, *table]))
 
     def model_for(self, stage: Stage) -> str:
         """provider/name that a stage asks now; blank for a stage without a model."""
@@ -282,7 +287,8 @@ class Project:
     @cached_property
     def completers(self) -> dict[str, Completer]:
         """Adapters of the providers that the tiers and stages name; what was adopted can always be read."""
-        names = {self.model_of_tier(tier).partition("/")[0] for tier in ("default", "mid", "high")}
+        models = [self.settings.get("tiers", tier) for tier in TIERS]
+        names = {str(model).partition("/")[0] for model in models if model}
         names |= {stage.model.partition("/")[0] for stage in self.pipeline.stages if stage.model}
         return {name: completer(name, self._options(name)) for name in sorted(names | {"offline", "adopted"})}
 

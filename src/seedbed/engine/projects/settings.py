@@ -16,8 +16,8 @@ from seedbed.errors import ConfigError, UsageError, nearest
 from seedbed.records import parse_money
 
 FILE = "seedbed.toml"
-Kind = Literal["text", "whole", "count", "number", "yes/no", "money", "texts", "table", "shape"]
-"""``count`` is a whole number from 1; ``shape`` a table or a text."""
+Kind = Literal["text", "whole", "count", "number", "yes/no", "money", "moneys", "texts", "table", "shape"]
+"""``count`` is a whole number from 1; ``shape`` a table or a text; ``moneys`` a table of amounts by name."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,15 @@ SECTIONS: Mapping[str, Mapping[str, Setting]] = {
         "default": Setting("text", "model of the tier `default`, as provider/name", "openai/gpt-5-mini"),
         "mid": Setting("text", "model of the tier `mid`", "openai/gpt-5"),
         "high": Setting("text", "model of the tier `high`", "openai/gpt-5"),
+        "cheap": Setting("text", "model of the tier `cheap`, which a cap of the day may fall back to"),
     },
     "budget": {
         "run": Setting("money", "cap of each run, such as 5usd"),
-        "project": Setting("money", "cap over all runs of the project"),
+        "day": Setting("money", "cap of each day, over all processes"),
+        "zone": Setting("text", "the time zone whose midnight begins a day, such as Europe/Berlin", "UTC"),
+        "project": Setting("money", "cap over all runs of the project, over all processes"),
+        "stages": Setting("moneys", "caps of stages over all runs: [budget.stages] with a line for each"),
+        "when_day_is_spent": Setting("text", "pause, or tier:cheap to ask that tier's model instead", "pause"),
     },
     "run": {
         "concurrency": Setting("count", "calls in flight at most", 20),
@@ -68,6 +73,7 @@ PRICE: Mapping[str, Setting] = {
     "input": Setting("number", "USD per million input tokens"),
     "cached_input": Setting("number", "USD per million cached input tokens"),
     "output": Setting("number", "USD per million output tokens, reasoning included"),
+    "ceiling": Setting("money", "what one call costs at most, where neither a price nor an output maximum says it"),
 }
 STAGE: Mapping[str, Setting] = {
     "table": Setting("text", "table whose cells are filled"),
@@ -191,6 +197,8 @@ def _value(kind: Kind, value: Any, place: str) -> Any:
             return parse_money(str(value))
         except UsageError as error:
             raise ConfigError(f"{place}: {error.what}", hint=error.hint) from error
+    if kind == "moneys" and isinstance(value, Mapping):
+        return {name: _value("money", each, f"{place}.{name}") for name, each in _flat(value).items()}
     if isinstance(value, Mapping) and kind in ("table", "shape"):
         return value
     if kind == "texts":
@@ -214,8 +222,16 @@ def _value(kind: Kind, value: Any, place: str) -> Any:
         return value
     words = {"text": "a text", "whole": "a whole number", "count": "a whole number", "number": "a number",
              "yes/no": "true or false", "texts": "a list of texts", "table": "a table",
-             "shape": "a table or a text"}  # fmt: skip
+             "moneys": "a table of amounts by name", "shape": "a table or a text"}  # fmt: skip
     raise ConfigError(f"{place} must be {words[kind]}, not {value!r}")
+
+
+def _flat(table: Mapping[str, Any], head: str = "") -> dict[str, Any]:
+    """``facts.explode = 1`` without quotes is a table within a table to TOML, and one name to a person."""
+    out: dict[str, Any] = {}
+    for name, value in table.items():
+        out.update(_flat(value, f"{head}{name}.") if isinstance(value, Mapping) else {f"{head}{name}": value})
+    return out
 
 
 def json_schema() -> dict[str, Any]:
@@ -227,6 +243,7 @@ def json_schema() -> dict[str, Any]:
         "number": {"type": "number", "minimum": 0},
         "yes/no": {"type": "boolean"},
         "money": {"type": ["string", "number"]},
+        "moneys": {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
         "texts": {"type": ["string", "array"], "items": {"type": "string"}},
         "table": {"type": "object"},
         "shape": {"type": ["string", "object"]},

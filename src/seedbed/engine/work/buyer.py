@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from seedbed.crashing import point
 from seedbed.engine.work.orders import Bought, Flow, Intake, Marks, Order
 from seedbed.errors import BudgetReached, ConfigError, DiskFull, PriceUnknown, ProviderDown, SeedbedError
-from seedbed.events import Draining, Event, Meter, Waiting
-from seedbed.policy.budget import Till
+from seedbed.events import Draining, Event, Meter, Notice, Waiting
+from seedbed.policy.budget import Short, Till
 from seedbed.policy.limits import Breaker, Gate
 from seedbed.policy.retry import PATIENCE, Again, Ended, GiveUp, History, Patience, Stop, decide
-from seedbed.ports.models import Answer, Completer, Target, Trouble
+from seedbed.ports.models import Answer, Completer, Target, Trouble, Wire
 from seedbed.ports.receipts import Ending, EndKind, Intent, Receipt, ReceiptWriter
 from seedbed.records import Request, usd
 
@@ -37,7 +37,8 @@ _NO_CONNECTION = Patience(max_tries=1_000_000)
 
 
 class WorstCase(Protocol):
-    def worst_case(self, model: str, input_bytes: int, max_output: int) -> int | None: ...
+    def worst_case(self, model: str, input_bytes: int, max_output: int | None) -> int | None: ...
+    def guaranteed(self, model: str, max_output: int | None) -> bool: ...
 
 
 @dataclass
@@ -58,6 +59,17 @@ class Market:
     gate: Gate = field(default_factory=Gate)
     breaker: Breaker = field(default_factory=Breaker)
     grace: float = 20.0
+    cheaper: str = ""
+    """The model that is asked where the day's cap has no room for the one that a stage's tier names."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A request as one model would get it. ``worst`` is None where nothing bounds what it costs."""
+
+    target: Target
+    wire: Wire
+    worst: int | None
 
 
 class Buyer:
@@ -81,6 +93,8 @@ class Buyer:
         self._freed = asyncio.Event()
         self._worked = False
         self._given_up = 0
+        self._spent_days: set[str] = set()
+        self._told_cheaper = False
 
     def freed(self) -> None:
         """Room in the reader or money in the till came free. Called on the loop."""
@@ -182,13 +196,12 @@ class Buyer:
         self, order: Order, intents: list[tuple[Intent, Ending | None]]
     ) -> tuple[Intent, Answer | None, Trouble | None]:
         market = self.market
-        target = market.target(order.request)
-        completer = market.completers[target.provider]
-        wire = completer.wire(order.request, target, stream=order.stage.stage.stream)
-        worst = market.prices.worst_case(target.name, len(wire.body), int(order.request.parameters["max_output"]))
-        intent = self._intent(order, target, worst)
+        offer = self._offer(order, order.request)
+        intent = self._intent(order, offer)
         self.marks.opened(order.stage.name, intent.id)
-        await self._reserve(intent, worst)
+        offer, intent = await self._reserve(order, offer, intent)
+        wire, target = offer.wire, offer.target
+        completer = market.completers[target.provider]
         intents.append((intent, None))
         point("before an intent")
         await self._durable(market.writer.intend, intent)
@@ -216,8 +229,19 @@ class Buyer:
             await self._end(intents, "closed", f"HTTP {answer.status} {words}")
         return intent, answer, None
 
-    def _intent(self, order: Order, target: Target, worst: int | None) -> Intent:
+    def _offer(self, order: Order, request: Request) -> _Offer:
         market = self.market
+        target = market.target(request)
+        completer = market.completers[target.provider]
+        wire = completer.wire(order.request, target, stream=order.stage.stage.stream)
+        most = order.request.parameters.get("max_output")
+        bound = None if most is None or not getattr(completer, "bounded", True) else int(most)
+        if not market.prices.guaranteed(target.name, bound):
+            market.meter.unbounded.add(target.name)
+        return _Offer(target, wire, market.prices.worst_case(target.name, len(wire.body), bound))
+
+    def _intent(self, order: Order, offer: _Offer) -> Intent:
+        market, target = self.market, offer.target
         return Intent(
             id=market.writer.next_id(),
             call=order.call,
@@ -231,7 +255,7 @@ class Buyer:
             request_digest=order.digest,
             model=target.name,
             account=target.account,
-            reserved=worst,
+            reserved=offer.worst,
             run=market.run,
             at=market.now(),
         )
@@ -278,32 +302,52 @@ class Buyer:
 
     # ------------------------------------------------------------------------------ money and waits
 
-    async def _reserve(self, intent: Intent, worst: int | None) -> None:
-        till = self.market.till
-        if worst is None and till.capped:
-            raise PriceUnknown(
-                f"The price of {intent.model} is unknown, so a cap cannot be kept.",
-                hint=f'Give it in the project file: [prices."{intent.model}"] input = 0.4, output = 1.6'
-                " (USD per million tokens), or run without --budget.",
-            )
-        while (said := till.reserve(intent.id, worst or 0)) != "yes":
+    async def _reserve(self, order: Order, offer: _Offer, intent: Intent) -> tuple[_Offer, Intent]:
+        """Money for the call. Where the day's cap has no room, the cheaper model's offer may take the place."""
+        market = self.market
+        if market.cheaper and self._day_is_spent(intent):
+            offer, intent = self._cheaper(order, offer, intent)
+        while (said := self._said(offer, intent)) != "yes":
             if said == "never":
-                self._out_of_money(worst or 0)
+                short = market.till.short_of(offer.worst or 0, intent.stage, intent.at)
+                if short is None:
+                    continue  # room came free meanwhile
+                falls_back = short.day and market.cheaper and not order.request.model
+                if not falls_back or offer.target.name == market.cheaper:
+                    raise _out_of_money(short, offer.worst or 0)
+                self._spent_days.add(short.day)
+                offer, intent = self._cheaper(order, offer, intent)
+                continue
             self._freed.clear()
             await self._freed.wait()
             if self.flow.stopping.is_set():
                 raise _Halted
+            intent = replace(intent, at=market.now())  # a call counts under the day in which it is sent
+        return offer, intent
 
-    def _out_of_money(self, worst: int) -> NoReturn:
-        short = self.market.till.short_of()
-        if short is None:
-            raise AssertionError("only a cap can decline a reservation")
-        cap, spent = short
-        raise BudgetReached(
-            f"The {cap.name} of {usd(cap.nano)} is reached: spent {usd(spent)},"
-            f" and the next call may cost up to {usd(worst)}.",
-            hint="Everything received is saved. Go on with a higher --budget.",
-        )
+    def _said(self, offer: _Offer, intent: Intent) -> str:
+        till = self.market.till
+        if offer.worst is None and till.capped:
+            raise PriceUnknown(
+                f"What a call to {intent.model} may cost is unknown, so a cap cannot be kept.",
+                why="Its price is not known, or it has no output maximum.",
+                hint=f'Give the price in the project file: [prices."{intent.model}"] input = 0.4, output = 1.6'
+                ' (USD per million tokens), or ceiling = "0.05usd" for each call; or run without a cap.',
+            )
+        return till.reserve(intent.id, offer.worst or 0, intent.stage, intent.at)
+
+    def _day_is_spent(self, intent: Intent) -> bool:
+        purses = self.market.till.purses.of(intent.stage, intent.at)
+        return any(purse.id in self._spent_days for purse in purses if purse.of_a_day) and not intent.request.model
+
+    def _cheaper(self, order: Order, offer: _Offer, intent: Intent) -> tuple[_Offer, Intent]:
+        market = self.market
+        if not self._told_cheaper:
+            self._told_cheaper = True
+            market.emit(Notice(f"The day's cap has no room for {offer.target.name}; {market.cheaper} is asked."))
+        found = self._offer(order, replace(order.request, model=market.cheaper))
+        target = found.target
+        return found, replace(intent, model=target.name, account=target.account, reserved=found.worst)
 
     async def _gate(self) -> None:
         while (seconds := self.market.gate.wait(self.market.clock())) > 0:
@@ -342,6 +386,24 @@ class Buyer:
             return False
         target = self.market.target(order.request)
         return self.market.completers[target.provider].learn(target, answer.status, answer.body)
+
+
+def _out_of_money(short: Short, worst: int) -> SeedbedError:
+    if short.error is not None:
+        return short.error
+    if short.unit == "calls":
+        return BudgetReached(
+            f"The cap of {short.most:,} calls is reached.",
+            hint="Everything received is saved. Go on with a higher --max-calls.",
+        )
+    held = f" {usd(short.stuck)} are held for a process that ended; see: seedbed till." if short.stuck else ""
+    return BudgetReached(
+        f"The {short.name} of {usd(short.most)} is reached: spent {usd(short.used)},"
+        f" and the next call may cost up to {usd(worst)}.",
+        why=held.strip(),
+        hint="Everything received is saved. Go on with a higher "
+        + ("--budget." if short.name == "cap of this run" else "cap in [budget]."),
+    )
 
 
 class _Halted(Exception):

@@ -14,10 +14,9 @@ from seedbed.crashing import point
 from seedbed.engine.projects.binding import BoundStage, with_shape_of
 from seedbed.engine.work.orders import Bought, Order, Spent
 from seedbed.engine.work.reader import Reader
-from seedbed.policy.budget import Till
 from seedbed.ports.receipts import Mark, Purchase, ReceiptStore
 from seedbed.ports.state import State, TillEntry
-from seedbed.records import NO_USAGE, Item
+from seedbed.records import Item
 
 
 @dataclass
@@ -47,23 +46,7 @@ def unsettled(receipts: ReceiptStore, state: State, stage: str) -> list[Purchase
     return out
 
 
-def adopt(till: Till, receipts: ReceiptStore, state: State, own: str) -> None:
-    """Hold the reservations of intents that no till entry has settled, of all stages of the project.
-
-    ``own`` is the writer of this process, whose intents are held already.
-    """
-    for stage in state.stages():
-        open_ones = [p for p in receipts.purchases(state.marks(stage), stage=stage) if p.writer != own]
-        booked = state.till_has([p.intent.id for p in open_ones])
-        for purchase in open_ones:
-            closed = purchase.ending is not None and purchase.ending.kind == "closed" and purchase.receipt is None
-            if purchase.intent.id not in booked and not closed:
-                till.adopt(purchase.intent.id, purchase.intent.reserved or 0)
-
-
-def settle_first(
-    stage: BoundStage, purchases: Sequence[Purchase], reader: Reader, state: State, till: Till
-) -> Leftovers:
+def settle_first(stage: BoundStage, purchases: Sequence[Purchase], reader: Reader, state: State) -> Leftovers:
     """Read all receipts of earlier processes; say which orders go on."""
     left = Leftovers()
     doubts: dict[str, int] = defaultdict(int)
@@ -82,9 +65,9 @@ def settle_first(
             doubts[purchase.intent.call] += 1
             left.doubtful += 1
             entries.append(_doubt(purchase))
-            till.settle(purchase.intent.id, purchase.intent.reserved)
     if entries:
         state.settle((), entries)
+        reader.desk.till.booked(())
     if stage.stage.prompt is not None:
         _read_all(stage, received, doubts, reader, left)
         _ask_doubtful(stage, purchases, doubts, left)
@@ -157,7 +140,7 @@ def _order(stage: BoundStage, purchase: Purchase, *, doubts: int = 0) -> Order:
 def _doubt(purchase: Purchase) -> TillEntry:
     intent = purchase.intent
     return TillEntry(
-        intent.id, "doubt", intent.reserved, intent.stage, intent.run, intent.model, intent.at, NO_USAGE, ""
+        intent.id, "doubt", intent.reserved, intent.stage, intent.run, intent.model, intent.at, account=intent.account
     )
 
 

@@ -36,6 +36,10 @@ UNFINISHED = {"length", "empty", "no_answer"}
 
 class Pricing(Protocol):
     def cost(self, model: str, usage: Usage) -> int | None: ...
+    def row(self, model: str) -> Mapping[str, Any] | None: ...
+    def stamp(self, model: str) -> str:
+        """A hash of the row; "" where there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,7 @@ class Reader:
         self._waiting: deque[Bought | Settled] = deque()
         self._arrived = threading.Event()
         self._closed = threading.Event()
+        self._stamps: set[str] = {""}
 
     # called from the loops
 
@@ -256,6 +261,7 @@ class Reader:
                 self._answered(result, ledger)
         self.marks.settled(self.stage.name, ledger.intents)
         self._commit(ledger)
+        self.desk.till.booked([entry.intent for entry in ledger.entries])
         self.tell(ledger.outcomes)
         if ledger.again and not self.flow.stopping.is_set():
             self.ask_again(ledger.again)
@@ -287,7 +293,7 @@ class Reader:
         for outcome in outcomes:
             meter.settled += 1
             meter.states[outcome.state] = meter.states.get(outcome.state, 0) + 1
-        meter.spent = self.desk.till.own
+        meter.spent = self.desk.till.spent
         meter.reserved = self.desk.till.reserved
         if outcomes:
             self.desk.emit(ItemsSettled(self.stage.name, tuple(outcomes)))
@@ -351,7 +357,19 @@ class Reader:
     def _entry(
         self, intent: Intent, kind: TillKind, nano: int | None, usage: Usage, served: str, saved: int = 0
     ) -> TillEntry:
-        return TillEntry(intent.id, kind, nano, intent.stage, intent.run, intent.model, intent.at, usage, served, saved)
+        price = self._stamp(intent.model) if kind != "doubt" else ""
+        return TillEntry(
+            intent.id, kind, nano, intent.stage, intent.run, intent.model, intent.at, usage, served, saved,
+            intent.account, price,
+        )  # fmt: skip
+
+    def _stamp(self, model: str) -> str:
+        """The price row of now, stored where it is new."""
+        stamp = self.desk.prices.stamp(model)
+        if stamp not in self._stamps:
+            self.desk.state.price(stamp, self.desk.prices.row(model))
+            self._stamps.add(stamp)
+        return stamp
 
     def _item(self, order: Order, item: Item, reading: Reading, paid: Spent, page: _Page, *, no_answer: bool) -> None:
         alone = len(order.items) == 1

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,7 +20,8 @@ from seedbed.engine.projects.locks import Locks
 from seedbed.engine.projects.project import Project, jitter, new_id
 from seedbed.engine.work.asking import AskLoop, Session
 from seedbed.engine.work.buyer import Buyer, Market, on_commit
-from seedbed.engine.work.leftovers import Leftovers, adopt, settle_first, settled_marks, unsettled
+from seedbed.engine.work.leasing import Leasing
+from seedbed.engine.work.leftovers import Leftovers, settle_first, settled_marks, unsettled
 from seedbed.engine.work.orders import Flow, Intake, Marks, Order, Spent, order_for
 from seedbed.engine.work.reader import Desk, Reader, UserCodeError, check, outcome_of
 from seedbed.engine.work.rounds import (
@@ -59,6 +60,9 @@ class Shift:
     meter: Meter
     locks: Locks
     concurrency: int
+    cheaper: str = ""
+    leasing: Leasing | None = field(default=None, init=False)
+    _open: ExitStack = field(default_factory=ExitStack, init=False)
     _writer: ReceiptWriter | None = field(default=None, init=False)
     _marks: Marks | None = field(default=None, init=False)
 
@@ -66,7 +70,13 @@ class Shift:
     def writer(self) -> ReceiptWriter:
         if self._writer is None:
             self._writer = self.receipts.writer(on_commit)
-            adopt(self.till, self.receipts, self.state, self._writer.name)
+            name = self._writer.name
+            self._open.callback(self._writer.close)
+            if self.till.purses:
+                leasing = Leasing(self.project, self.till, self.receipts, self.locks, name, self.run, os.getpid())
+                leasing.start(self.state)
+                self._open.callback(leasing.close)
+                self.leasing = leasing
         return self._writer
 
     @property
@@ -88,9 +98,8 @@ class Shift:
         return target
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._open.close()
+        self._writer = None
 
 
 @dataclass
@@ -423,6 +432,7 @@ class _Buying(_Job):
             emit=project.emit,
             breaker=Breaker(patience=float(project.settings.get("run", "patience"))),
             grace=float(project.settings.get("run", "grace")),
+            cheaper=shift.cheaper,
         )
         reader = Reader(
             self.stage,
@@ -434,6 +444,8 @@ class _Buying(_Job):
             capacity=max(256, shift.concurrency * 4),
         )
         buyer = Buyer(market, intake, flow, shift.marks, reader.deliver, reader.has_room)
+        if shift.leasing is not None:
+            shift.leasing.changed = lambda: _hop(loop, buyer.freed)
         feeder = threading.Thread(target=self._feed, args=(reader, intake, flow), name="seedbed-feeder")
         reading = threading.Thread(target=self._read, args=(reader, flow), name="seedbed-reader")
         with _signals(flow):
@@ -467,7 +479,7 @@ class _Buying(_Job):
                 self.shift.run, now_ms(),
             )  # fmt: skip
             state.open_round(row)
-        left = settle_first(self.stage, purchases, reader, state, self.shift.till)
+        left = settle_first(self.stage, purchases, reader, state)
         for purchase in purchases:
             if purchase.corrupt:
                 self.shift.project.emit(

@@ -9,10 +9,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from seedbed.errors import ConfigError, nearest
-from seedbed.records import NANO, Usage
+from seedbed.records import NANO, Usage, canonical_json, digest
 
 FREE_PROVIDERS = frozenset(("offline",))
 _MILLION = 1_000_000
+CEILING = "ceiling"
 _KINDS = ("input", "cached_input", "output")
 _NAMES_THERE = {"gemini": "google"}
 _FRESH_SECONDS = 600.0
@@ -60,24 +61,51 @@ class GenaiPrices:
     """``Prices`` in nano-USD. ``overrides``: model → USD per million tokens of ``input``, ``cached_input``, ``output``.
 
     An override without ``cached_input`` charges cached tokens as input. Models are named ``provider/model``.
+    ``ceiling`` (in 10⁻⁹ USD) is what a person says one call costs at most, where nothing else bounds it.
     """
 
     def __init__(self, overrides: Mapping[str, Mapping[str, str | float]] | None = None) -> None:
-        self._own = {model: _own_row(model, prices) for model, prices in (overrides or {}).items()}
+        self._ceilings: dict[str, int] = {}
+        self._own: dict[str, _Row] = {}
+        for model, prices in (overrides or {}).items():
+            said = dict(prices)
+            if (ceiling := said.pop(CEILING, None)) is not None:
+                self._ceilings[model] = int(ceiling)
+            if said or ceiling is None:
+                self._own[model] = _own_row(model, said)
         self._rows: dict[str, tuple[float, _Row | None]] = {}
+        self._stamps: dict[tuple[str, _Row], str] = {}
 
     def cost(self, model: str, usage: Usage) -> int | None:
+        """What a call came to; where only a ceiling is known, that."""
         row = self._row(model)
-        return None if row is None else row.cost(usage)
+        return self._ceilings.get(model) if row is None else row.cost(usage)
 
-    def worst_case(self, model: str, input_bytes: int, max_output: int) -> int | None:
-        """An upper bound: a token for each byte at the dearest input price, and the whole output maximum."""
+    def worst_case(self, model: str, input_bytes: int, max_output: int | None) -> int | None:
+        """An upper bound: a token for each byte at the dearest input price, and the whole output maximum.
+
+        Without an output maximum, or without a price, it is the ceiling that a person named; None where there is none.
+        """
         row = self._row(model)
-        if row is None:
-            return None
+        if row is None or max_output is None:
+            return self._ceilings.get(model)
         dearest = max(row.input.dearest(), row.cached.dearest())
         total = input_bytes * dearest + max_output * row.output.dearest()
         return -(-total // _MILLION) + row.call
+
+    def guaranteed(self, model: str, max_output: int | None) -> bool:
+        """Whether the worst case is a bound, and not what somebody expects."""
+        return max_output is not None and self._row(model) is not None
+
+    def stamp(self, model: str) -> str:
+        """A hash of the row, cheap to ask for again and again; "" where the price is unknown."""
+        row = self._row(model)
+        if row is None:
+            return ""
+        known = self._stamps.get((model, row))
+        if known is None:
+            known = self._stamps[model, row] = digest("price", canonical_json(self.row(model)))[:16]
+        return known
 
     def row(self, model: str) -> Mapping[str, Any] | None:
         row = self._row(model)

@@ -50,6 +50,9 @@ class SqliteStore:
                     raise
         raise AssertionError
 
+    def writers(self) -> set[str]:
+        return {part.writer for part in self._parts()}
+
     def purchases(self, after: Mark | None = None, *, stage: str | None = None) -> Iterator[Purchase]:
         """In the order of writer and number. A page is read at once before it is handed out.
 

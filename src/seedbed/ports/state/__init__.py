@@ -10,13 +10,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
+from seedbed.ports.state.leases import Leases
 from seedbed.records import NO_USAGE, Outcome, OutcomeState, Usage
 
 RunStatus = Literal["running", "completed", "partial", "failed"]
 RoundStatus = Literal["open", "closed", "superseded"]
 ReleaseStatus = Literal["applying", "applied", "partly rolled back", "rolled back"]
-TillKind = Literal["settle", "doubt", "adopt"]
-"""``adopt``: an answer that was paid for elsewhere; its tokens are known, its price here is 0."""
+TillKind = Literal["settle", "doubt", "adopt", "refund", "price"]
+"""``adopt``: an answer that was paid for elsewhere; its tokens are known, its price here is 0. Of what is only ever
+added: a ``refund`` takes a doubt back whose answer was found, a ``price`` is what a call came to that was booked
+without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,10 @@ class RoundRow:
 
 @dataclass(frozen=True, slots=True)
 class TillEntry:
-    """Money and tokens of one intent. ``nano`` is None when the price is unknown."""
+    """Money and tokens of one intent. ``nano`` is None when the price is unknown.
+
+    ``account`` names the key that paid, never the key; ``price`` is the hash of the price row that was used.
+    """
 
     intent: str
     kind: TillKind
@@ -73,6 +79,8 @@ class TillEntry:
     usage: Usage = NO_USAGE
     served: str = ""
     saved: int = 0
+    account: str = ""
+    price: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ class Spending:
     saved: int = 0
 
 
-class State(Protocol):
+class State(Leases, Protocol):
     # runs
     def open_run(self, run: RunRow) -> None: ...
     def close_run(self, run: str, status: RunStatus, exit_code: int, message: str, at: int) -> None: ...
@@ -306,14 +314,28 @@ class State(Protocol):
     # money
     def till_has(self, intents: Sequence[str]) -> set[str]: ...
     def spending(self, by: Sequence[str] = (), *, run: str | None = None) -> list[Spending]:
-        """Grouped by any of stage, model, served, run, day."""
+        """Grouped by any of stage, model, served, run, account, day (UTC), quarter (of an hour since 1970), kind."""
+        ...
+
+    def unpriced(self, limit: int = 1000) -> list[TillEntry]:
+        """Entries without a price that no later one has priced."""
+        ...
+
+    def price(self, hash: str, row: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+        """Store (with ``row``) or read a price row by its hash."""
         ...
 
     def money(self) -> dict[str, Spending]:
         """Money of all stages from stored sums; tokens are not in it."""
         ...
 
-    def entries(self, intents: Sequence[str]) -> dict[str, TillEntry]: ...
+    def entries(self, intents: Sequence[str]) -> dict[str, TillEntry]:
+        """What each intent came to: settled if it was, else in doubt."""
+        ...
+
+    def events(self, intent: str) -> list[TillEntry]:
+        """All entries of an intent."""
+        ...
 
     # small settings
     def recipe(self, recipe: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:

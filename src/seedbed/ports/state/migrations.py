@@ -138,6 +138,54 @@ drop trigger counted_over
 """The counts are kept for many outcomes at once (``counts.py``): a trigger costs more than the row it counts."""
 
 
+_V5 = """
+create table leases (
+  purse text not null, holder text not null, host text not null, pid integer not null, run text not null,
+  at integer not null, expires integer not null, held integer not null, primary key (purse, holder)
+) without rowid
+--
+create index leases_by_holder on leases (holder)
+--
+create table prices (hash text primary key, body text not null) without rowid
+--
+create table quarters (quarter integer primary key, nano integer not null, unknown integer not null)
+--
+drop trigger summed_in
+--
+drop trigger summed_over
+--
+alter table till rename to till_before
+--
+create table till (
+  intent text not null, kind text not null, nano integer, stage text not null, run text not null,
+  model text not null, served text not null, at integer not null, input integer not null,
+  cached integer not null, answered integer not null, reasoning integer not null, saved integer not null,
+  account text not null, price text not null, primary key (intent, kind)
+) without rowid
+--
+insert into till select intent, kind, nano, stage, run, model, served, at, input, cached, answered, reasoning, saved,
+  '', '' from till_before
+--
+drop table till_before
+--
+insert into quarters select at / 900000, coalesce(sum(nano), 0), count(*) - count(nano) from till group by 1
+--
+create trigger summed_in after insert on till
+begin
+  insert into sums values (new.stage, coalesce(new.nano, 0),
+    case when new.kind in ('doubt', 'refund') then coalesce(new.nano, 0) else 0 end,
+    (new.nano is null) * (case new.kind when 'refund' then -1 else 1 end) - (new.kind = 'price'),
+    case new.kind when 'refund' then -1 when 'price' then 0 else 1 end)
+    on conflict (stage) do update set nano = nano + excluded.nano, doubtful = doubtful + excluded.doubtful,
+    unknown = unknown + excluded.unknown, calls = calls + excluded.calls;
+  insert into quarters values (new.at / 900000, coalesce(new.nano, 0),
+    (new.nano is null) * (case new.kind when 'refund' then -1 else 1 end) - (new.kind = 'price'))
+    on conflict (quarter) do update set nano = nano + excluded.nano, unknown = unknown + excluded.unknown;
+end
+"""
+"""Money over all processes: leases, and a till to which entries are only added."""
+
+
 def _v1(connection: sqlite3.Connection) -> None:
     for statement in _V1.split(";\n"):
         if statement.strip():
@@ -159,7 +207,12 @@ def _v4(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4)
+def _v5(connection: sqlite3.Connection) -> None:
+    for statement in _V5.split("--\n"):
+        connection.execute(statement)
+
+
+STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4, _v5)
 
 
 def migrate(

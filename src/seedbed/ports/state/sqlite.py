@@ -27,7 +27,9 @@ from seedbed.ports.state import (
     Uploaded,
     Waiting,
 )
+from seedbed.ports.state import leases as common
 from seedbed.ports.state.counts import CURRENT, OF_KEYS, Counts, change, keeping_counts, keys_json
+from seedbed.ports.state.leases import Granted, Holder, Lease, Wanted
 from seedbed.ports.state.migrations import migrate
 from seedbed.records import Finding, Outcome, OutcomeState, Usage, pack, unpack, unpack_all
 
@@ -42,7 +44,13 @@ _OUTCOME = (
 )
 _LIGHT = _OUTCOME.replace("output, before, row,", "null, null, null,")
 """The same columns without the bodies."""
-_GROUPS = {"stage": "stage", "model": "model", "served": "served", "run": "run", "day": "date(at / 1000, 'unixepoch')"}
+_TILL = "intent, kind, nano, stage, run, model, served, at, input, cached, answered, reasoning, saved, account, price"
+_TILL_VALUES = ", ".join(f"?{n}" for n in range(1, 16))
+_GROUPS = {
+    **{name: name for name in ("stage", "model", "served", "run", "account", "kind")},
+    "day": "date(at / 1000, 'unixepoch')",
+    "quarter": "at / 900000",
+}
 
 
 def open_state(path: Path) -> SqliteState:
@@ -268,18 +276,27 @@ class SqliteState:
                     rows,
                 )
             db.executemany("insert into worked values (?, ?) on conflict do nothing", sorted(worked))
-            db.executemany(
-                "insert into till (intent, kind, nano, stage, run, model, served, at, input, cached, answered,"
-                " reasoning, saved) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (intent) do update set"
-                " kind = excluded.kind, nano = excluded.nano, served = excluded.served, input = excluded.input,"
-                " cached = excluded.cached, answered = excluded.answered, reasoning = excluded.reasoning,"
-                " saved = excluded.saved where till.kind = 'doubt' and excluded.kind = 'settle'",
-                [_till_row(entry) for entry in entries],
-            )
+            self._book(db, list(entries))
             db.executemany(
                 "insert into marks (writer, stage, number) values (?, ?, ?)"
                 " on conflict (writer, stage) do update set number = max(number, excluded.number)",
                 [(writer, stage, number) for (writer, stage), number in (marks or {}).items()],
+            )
+
+    def _book(self, db: sqlite3.Connection, entries: Sequence[TillEntry]) -> None:
+        """Entries are only added: the first that settles an intent stands, and takes its doubt back."""
+        settled = "kind in ('settle', 'adopt')"
+        db.executemany(
+            f"insert into till ({_TILL}) select {_TILL_VALUES} where ?2 = 'price' or not exists"  # noqa: S608
+            f" (select 1 from till where intent = ?1 and {settled}) on conflict do nothing",
+            [_till_row(entry) for entry in entries],
+        )
+        for chunk in _chunks([entry.intent for entry in entries if entry.kind in ("settle", "adopt")]):
+            db.execute(
+                f"insert into till ({_TILL}) select intent, 'refund', -sum(nano), stage, run, model, served, at,"  # noqa: S608
+                " 0, 0, 0, 0, 0, account, '' from till where kind in ('doubt', 'price')"
+                f" and intent in ({_marks(chunk)}) group by intent having max(kind = 'doubt') on conflict do nothing",
+                chunk,
             )
 
     def current(self, stage: str, keys: Sequence[str]) -> dict[str, Outcome]:
@@ -596,8 +613,10 @@ class SqliteState:
         tail = f"group by {', '.join(groups)} order by {', '.join(groups)}" if groups else ""
         rows = self._db.execute(
             f"select {head} coalesce(sum(nano), 0),"  # noqa: S608
-            " coalesce(sum(case when kind = 'doubt' then nano end), 0), count(*) - count(nano),"
-            " count(*), coalesce(sum(input), 0), coalesce(sum(cached), 0), coalesce(sum(answered), 0),"
+            " coalesce(sum(case when kind in ('doubt', 'refund') then nano end), 0),"
+            " coalesce(sum((nano is null) * (case kind when 'refund' then -1 else 1 end) - (kind = 'price')), 0),"
+            " coalesce(sum(case kind when 'refund' then -1 when 'price' then 0 else 1 end), 0),"
+            " coalesce(sum(input), 0), coalesce(sum(cached), 0), coalesce(sum(answered), 0),"
             f" coalesce(sum(reasoning), 0), coalesce(sum(saved), 0) from till {where} {tail}",
             values,
         )
@@ -623,16 +642,58 @@ class SqliteState:
         found: dict[str, TillEntry] = {}
         for chunk in _chunks(intents):
             rows = self._db.execute(
-                "select intent, kind, nano, stage, run, model, at, served, saved, input, cached, answered,"  # noqa: S608
-                f" reasoning from till where intent in ({_marks(chunk)})",
+                f"select {_TILL} from till where intent in ({_marks(chunk)})"  # noqa: S608
+                " and kind in ('settle', 'adopt', 'doubt') order by intent, kind = 'doubt' desc",
                 list(chunk),
             )
-            for row in rows:
-                intent, kind, nano, stage, run, model, at, served, saved, *tokens = row
-                found[intent] = TillEntry(
-                    intent, kind, nano, stage, run, model, at, usage=Usage(*tokens), served=served, saved=saved
-                )
+            found.update((row[0], _till_entry(row)) for row in rows)
         return found
+
+    def events(self, intent: str) -> list[TillEntry]:
+        rows = self._db.execute(f"select {_TILL} from till where intent = ? order by kind = 'settle'", (intent,))  # noqa: S608
+        return [_till_entry(row) for row in rows]
+
+    def unpriced(self, limit: int = 1000) -> list[TillEntry]:
+        if not self._db.execute("select 1 from sums where unknown > 0 limit 1").fetchone():
+            return []
+        rows = self._db.execute(
+            f"select {_TILL} from till t where nano is null and kind != 'refund' and not exists (select 1 from till x"  # noqa: S608
+            " where x.intent = t.intent and (x.kind = 'price' or (t.kind = 'doubt' and x.kind = 'refund'))) limit ?",
+            (limit,),
+        )
+        return [_till_entry(row) for row in rows]
+
+    def price(self, hash: str, row: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+        if row is not None:
+            with self._writing() as db:
+                db.execute("insert into prices values (?, ?) on conflict do nothing", (hash, pack(row)))
+            return row
+        found = self._db.execute("select body from prices where hash = ?", (hash,)).fetchone()
+        return unpack(found[0]) if found else None
+
+    # ----------------------------------------------------------------------------------- leases
+
+    def lease(self, holder: Holder, wanted: Sequence[Wanted], *, joined: bool) -> list[Granted] | None:
+        with self._writing() as db:
+            return common.lease(db, holder, wanted, joined=joined)
+
+    def leases(self, holder: str | None = None) -> list[Lease]:
+        return common.leases(self._db, holder)
+
+    def spent_of(self, one: Wanted) -> tuple[int, int]:
+        return common.spent_of(self._db, one)
+
+    def reckon(self, holder: str, held: Mapping[str, int], host: str) -> None:
+        with self._writing() as db:
+            common.reckon(db, holder, held, host)
+
+    def leave(self, holder: str) -> None:
+        with self._writing() as db:
+            common.leave(db, holder)
+
+    def release(self, holder: str) -> list[Lease]:
+        with self._writing() as db:
+            return common.release(db, holder)
 
     # ------------------------------------------------------------------------------------ notes
 
@@ -725,8 +786,13 @@ def _till_row(e: TillEntry) -> tuple[Any, ...]:
     usage = e.usage
     return (
         e.intent, e.kind, e.nano, e.stage, e.run, e.model, e.served, e.at,
-        usage.input, usage.cached, usage.output, usage.reasoning, e.saved,
+        usage.input, usage.cached, usage.output, usage.reasoning, e.saved, e.account, e.price,
     )  # fmt: skip
+
+
+def _till_entry(row: Sequence[Any]) -> TillEntry:
+    intent, kind, nano, stage, run, model, served, at, *tokens, saved, account, price = row
+    return TillEntry(intent, kind, nano, stage, run, model, at, Usage(*tokens), served, saved, account, price)
 
 
 def _value(text: str | None) -> Any:
