@@ -127,6 +127,7 @@ def kept(text: str, found: Repaired) -> None:
         (None, '{"a": "x "y" z", "b": [1, 2,], "c": 0}', {"a": 'x "y" z', "b": [1, 2], "c": 0}),
         (None, '{\n  "a": [\n    1,\n    2,\n  ],\n}', {"a": [1, 2]}),
         (None, '{"title": 1, text: "b", "more: 2}}', {"title": 1, "text": "b", "more": 2}),
+        (None, '{"a": 1, "b": 2,}', {"a": 1, "b": 2}),
         (None, "{u'a': u'b', u'c': [u'd', u\"e'f\"]}", {"a": "b", "c": ["d", "e'f"]}),
         (NOTE, '\u200b{"title": "a", "text": "b"}\u200b', {"title": "a", "text": "b"}),
         (NOTE, '```json\n"{\\"title\\": \\"a\\", \\"text\\": \\"b\\"}"\n```', {"title": "a", "text": "b"}),
@@ -236,7 +237,8 @@ SLIPS = [
     (MANY, '{"rows": [], "names": {"a": "b" "c,d": "e"}}'),
     (LIST, '{"tags": ["a" "", "b"]}'),
     (MANY, '{"rows": [], "names": {u"a": "b", "c": "d", "e": "f"}}'),
-    (None, '{"a": 1, "b": 2,}'),
+    (None, '{"a": 1, "b": [{"c": 2,}]}'),
+    (None, '{"a": 1,\n "b": 2,\n }'),
     (None, '{"a": 1}]'),
     (None, '{"a": [1, 2}}'),
 ]

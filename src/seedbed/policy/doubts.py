@@ -10,7 +10,7 @@ _UNSURE = ("tan", "tau", "top", "neg", "neq", "ref")
 """Commands that leave a word of a language behind their first letter."""
 _WORDS = "|".join(word for word in LONG_WORDS.replace("tt)?", "tt)").split("|") if word not in _UNSURE)
 _ALONE = re.compile(
-    rf"(?<!\\)(?:\\\\)*\\(?:(?P<sure>[fb][a-z]{{2}}|(?:{_WORDS})(?![A-Za-z])|text\{{)"
+    rf"\\(?:(?P<sure>[fb][a-z]{{2}}|(?:{_WORDS})(?![A-Za-z])|text\{{)"
     r"|(?P<short>(?:nu|ne|ni|to|not|rm|tan|tau|top|neg|neq|text|ref)(?![A-Za-z]))"
     r"|(?P<file>[tr][A-Za-z0-9]|n[a-z]))"
 )
@@ -31,10 +31,10 @@ _CUT = (
     r"(?:to be )?(?:continue[sd]?|cut off|fortsetzung folgt|va urma|à suivre)|[^\"]{0,12}\b(?:omitted|truncated|elided)"
 )
 _LEFT_OUT = re.compile(
-    rf'"(?=[\s.…[(</#])\s*(?:{_DOTS}|{_DOTS}[^"]{{0,12}}\b(?i:{_REST})\b[^"]{{0,40}}|(?://|/\*|#)[^"]{{0,20}}\b(?i:{_GONE})\b[^"]{{0,40}}'
+    rf'"\s*(?:{_DOTS}|{_DOTS}[^"]{{0,12}}\b(?i:{_REST})\b[^"]{{0,40}}|(?://|/\*|#)[^"]{{0,20}}\b(?i:{_GONE})\b[^"]{{0,40}}'
     rf'|[(\[](?i:{_CUT})\b[^"]{{0,20}})\s*"(?!\s*:)|"{_DOTS}"\s*:'
 )
-_SIGNS = ("...", "…", '"/', '"#', '"(', '"[', '" ')
+_PLACES = re.compile(r'"(?:\.\.\.|…|//|/\*|#|\(|\[|<\.|\s+[.…/#(\[<])')
 _MAYBE = re.compile(r"\\(?:[tbfr][A-Za-z0-9]|n[a-z])")
 
 ESCAPES = "a backslash stands alone where LaTeX or a Windows path was meant"
@@ -44,21 +44,34 @@ OMISSION = "a place looks left out"
 def doubts(text: str) -> tuple[str, ...]:
     """The reasons to doubt a text that is JSON."""
     found = []
-    if "\\" in text and _MAYBE.search(text) and _suspicious(text):
+    if "\\" in text and _suspicious(text):
         found.append(ESCAPES)
-    if any(sign in text for sign in _SIGNS) and _LEFT_OUT.search(text):
-        found.append(OMISSION)
+    for place in _PLACES.finditer(text):
+        if _LEFT_OUT.match(text, place.start()):
+            found.append(OMISSION)
+            break
     return tuple(found)
 
 
 def _suspicious(text: str) -> bool:
-    for token in _ALONE.finditer(text):
-        begin = token.start(token.lastgroup or 0) - 1
+    for place in _MAYBE.finditer(text):
+        begin = place.start()
+        token = _ALONE.match(text, begin)
+        if token is None or _is_escaped(text, begin):
+            continue
         if token["sure"] or (token["short"] and _in_formula(text, begin, token.end())):
             return True
         if not token["sure"] and _in_path(text, begin):
             return True
     return False
+
+
+def _is_escaped(text: str, at: int) -> bool:
+    """Whether a backslash is the second of a pair."""
+    begin = at
+    while begin and text[begin - 1] == "\\":
+        begin -= 1
+    return (at - begin) % 2 == 1
 
 
 def _in_formula(text: str, begin: int, end: int) -> bool:

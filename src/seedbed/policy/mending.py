@@ -85,14 +85,16 @@ def mend(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
 def _layer(text: str, outline: Outline) -> list[Edit]:
     """The edits that undo an escaping of the document as a whole; none where it has none."""
     bare = text.strip()
-    fenced = _FENCED_STRING.match(bare)
-    bare = fenced[1] if fenced else bare
+    if bare[:1] in ("`", "~") and (fenced := _FENCED_STRING.match(bare)):
+        bare = fenced[1]
     if bare[:1] == '"' and bare[-1:] == '"' and len(bare) > 1 and not outline.is_blind:
         return _layer_of_string(text, bare)
-    if _ESCAPED.match(text) and not re.search(r'(?<!\\)(?:\\\\)*"', text[_first_bracket(text) :]):
+    if '\\"' in text and _ESCAPED.match(text) and not re.search(r'(?<!\\)(?:\\\\)*"', text[_first_bracket(text) :]):
         return _bounded(_sequences(text, _first_bracket(text), len(text)))
-    if _FIRST_NAME.match(text):
+    if '\\"' in text and _FIRST_NAME.match(text):
         return _bounded(_escaped_names(text))
+    if "&" not in text:
+        return []
     begin = _first_bracket(text)
     if _QUOTE_ENTITY.match(text, begin) and '"' not in text[begin:]:
         return _bounded(_entities(text, begin))
@@ -225,7 +227,7 @@ def _documents(text: str, start: int, outline: Outline, check: Check) -> tuple[l
             raise NotRepairable("the answer holds too many pieces of JSON", code="tangled")
         scan = Scan(text)
         try:
-            end = scan.document(begin, outline)
+            end = _end_of_strict(text, begin, check) or scan.document(begin, outline)
         except NotRepairable:
             if documents and not _speaks_of(text, begin, outline):
                 continue
@@ -235,7 +237,7 @@ def _documents(text: str, start: int, outline: Outline, check: Check) -> tuple[l
                 raise
             continue
         at = end
-        inside = [edit._replace(at=edit.at - begin) for edit in scan.edits]
+        inside = [Edit(at - begin, removed, inserted, kind) for at, removed, inserted, kind in scan.edits]
         strict = applied(text[begin:end], inside)
         try:
             value = check(strict)
@@ -250,6 +252,19 @@ def _documents(text: str, start: int, outline: Outline, check: Check) -> tuple[l
         scan.document(begin, outline)
         check(applied(text[begin:end], [edit._replace(at=edit.at - begin) for edit in scan.edits]))
     return documents, examples
+
+
+_decode = json.JSONDecoder().raw_decode
+
+
+def _end_of_strict(text: str, begin: int, check: Check) -> int:
+    """The end of a document that needs no mending; 0 where one does."""
+    try:
+        end = _decode(text, begin)[1]
+        check(text[begin:end])
+    except (ValueError, RecursionError, NotReadable):
+        return 0
+    return end
 
 
 def _example(text: str, begin: int, end: int, documents: list[_Found], outline: Outline, error: NotReadable) -> None:
@@ -292,17 +307,19 @@ def _look_around(
     place = start
     closers = extra and text[documents[0].end :].strip() != ""
     for begin, end in spans:
-        _piece(text[place:begin], outline)
         before = text[place:begin]
-        if (
-            _PIECE_BEFORE.search(before)
-            or not _is_even(before)
-            or before.count('"') % 2
-            or (closers and _SIGN_OF_JSON.search(before))
-        ):
-            raise NotRepairable("a piece of JSON stands before the document", code="not_json")
         place = end
+        if not before:
+            continue
+        _piece(before, outline)
+        if before[-1].isalnum() and not before.lower().endswith("json"):
+            raise NotRepairable("a word stands right before the document", code="not_json")
+        uneven = not _is_even(before) or before.count('"') % 2
+        if uneven or _PIECE_BEFORE.search(before) or (closers and _SIGN_OF_JSON.search(before)):
+            raise NotRepairable("a piece of JSON stands before the document", code="not_json")
     after = text[place:]
+    if not after:
+        return
     _piece(after, outline)
     if extra:
         return

@@ -79,6 +79,11 @@ _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
 _LEFT_OUT = re.compile(r"[,\s]*(?:\.\.\.+|…)\s*(?:[,\]}]|\")")
 _BARE_ELEMENT = re.compile(r"([\w-]+)\s*[,\]]")
 _CLEAN = rf'"[^\\\x00-\x1f{_DOUBLE}]*"(?=[ \t\r\n]*,[ \t\r\n]*"'
+_WELL_MEMBER = re.compile(
+    rf'"([^"\\\n:,]{{1,80}})"[ \t\r\n]*:[ \t\r\n]*("[^\\\x00-\x1f{_DOUBLE}]*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?'
+    r'|true|false|null)[ \t\r\n]*(,)[ \t\r\n]*(?="[^"\\\n:,]{1,80}"[ \t\r\n]*:)'
+)
+"""A member without a fault, and the name of the next one after it: it can be read in no other way."""
 _CLEAN_MEMBER = re.compile(_CLEAN + r'([^"\\\n:,]{1,80})"[ \t\r\n]*:)')
 _CLEAN_ELEMENT = re.compile(_CLEAN + ")")
 _SLIPPED = re.compile(r"\s*[,，]")
@@ -165,6 +170,11 @@ class Scan:
         if frame.closer != "}":
             frame.value_at = at
             return self._value(at, frame.outline.element(frame.number))
+        well = _WELL_MEMBER.match(self.text, at)
+        if well is not None and well[1] not in frame.used:
+            frame.key, frame.key_at, frame.comma = well[1], at, well.start(3)
+            frame.used[well[1]] = well.span(2)
+            return well.end(), False
         at = self._key(at, frame)
         frame.value_at = at
         return self._value(at, frame.outline.field(frame.key))
@@ -174,8 +184,8 @@ class Scan:
         if self.text[at] == ")" or not self._may_go_on(frame):
             return
         laid_out = self._is_laid_out(at, frame)
-        whole = len(self.stack) == 1 and frame.closer == "}" and bool(frame.outline.fields)
-        if laid_out is None or (not laid_out and not whole and self._is_end(at)):
+        outermost = len(self.stack) == 1 and frame.closer == "}"
+        if laid_out is None or (not laid_out and not outermost and self._is_end(at)):
             self._doubt(CUT)
 
     def _is_laid_out(self, at: int, frame: _Frame) -> bool | None:
@@ -930,10 +940,15 @@ class Scan:
     def _skip(self, at: int) -> int:
         """Past white space and remarks; odd spaces and remarks are taken off."""
         text = self.text
-        if '"' <= text[at : at + 1] <= "~" and text[at] not in "/#":
+        mark = text[at : at + 1]
+        if mark == " ":
+            at += 1
+            mark = text[at : at + 1]
+        if '"' <= mark <= "~" and mark != "/" and mark != "#":
             return at
         at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
-        if '"' <= text[at : at + 1] <= "~" and text[at] not in "/#":
+        mark = text[at : at + 1]
+        if '"' <= mark <= "~" and mark != "/" and mark != "#":
             return at
         while (piece := _PIECE.match(text, at)) is not None:
             if piece[2]:

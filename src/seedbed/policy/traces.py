@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cached_property
 
 from seedbed.policy.edits import Edit
 
@@ -20,6 +21,8 @@ _TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STRUCTURAL = frozenset({"quote", "stray", "comma", "bracket", "control", "word"})
 _ODD_COMMA = re.compile(r",(?!\s|\d|\\[nrt])|[\s–—:;(\[{],|\A,")
 _ODD_EDGE = re.compile(r"\A(?:[\s,:;}\])]|\\[nt])|(?:[\s,:;{\[(]|\\[nt])\Z")
+_ODD_START = re.compile(r"[,:;}\])]")
+_ODD_NAME = re.compile(r'"[\s,:;}\])][^"\\]*"\s*:|[^\\][\s,:;{\[(]"\s*:')
 _BLANK_EDGE = re.compile(r"\A(?:\s|\\t)|(?:\s|\\t)\Z")
 _STRAY_AND_BLANKS = re.compile(r'\\"[ \t]+\Z|\A[ \t]+\\"')
 _BETWEEN_LETTERS = re.compile(r'(?<!\\)[^\W\d_\u0600-\U0001ffff]\\"[^\W\d_\u0600-\U0001ffff]')
@@ -108,6 +111,7 @@ class _Signs:
         """Texts that lacked both quotes; not names."""
         return [number for number, (first, last) in self.put.items() if first and last and not self.is_name(number)]
 
+    @cached_property
     def texts(self) -> list[str]:
         return [self.mended[begin + 1 : end - 1] for begin, end in self.spans]
 
@@ -136,18 +140,16 @@ def _several_faults(signs: _Signs) -> bool:
 
 def _quote_slipped(signs: _Signs) -> bool:
     """A quote was missing, and stands in a text; or what is beside it looks like a sign that took its place."""
-    texts = signs.texts()
-    if any(_BLANK_EDGE.search(text) and signs.is_name(number) for number, text in enumerate(texts)):
+    if _ODD_NAME.search(signs.mended) or 0 < 3 * signs.prefixes < len(signs.spans):
         return True
-    if 0 < 3 * signs.prefixes < len(texts):
+    if any(_ODD_EDGE.search(signs.inside(number)) for number in signs.bare):
         return True
     halves = signs.halves
     uneven = any((first == '"') != (last == '"') for first, last in signs.turned.values())
-    if any(_ODD_EDGE.search(texts[number]) for number in signs.bare):
-        return True
     if not halves and not uneven:
         return False
-    if any(_BLANK_EDGE.search(text) for text in texts):
+    texts = signs.texts
+    if any(map(_BLANK_EDGE.search, texts)):
         return True
     if not halves:
         return False
@@ -157,10 +159,7 @@ def _quote_slipped(signs: _Signs) -> bool:
         return True
     if any(text[:1] == "'" or text[-1:] == "'" for text in (texts[each] for each in halves) if text.count("'") % 2):
         return True
-    beside = {each for number in halves for each in (number - 1, number, number + 1) if 0 <= each < len(texts)}
-    return any(map(_ODD_EDGE.search, (texts[each] for each in beside))) or any(
-        map(_ODD_COMMA.search, (texts[each] for each in halves))
-    )
+    return any(map(_ODD_EDGE.search, texts)) or any(_ODD_COMMA.search(texts[each]) for each in halves)
 
 
 def _comma_slipped(signs: _Signs) -> bool:
@@ -170,8 +169,8 @@ def _comma_slipped(signs: _Signs) -> bool:
     mended = signs.mended
     if signs.numbers:
         return True
-    for number, text in enumerate(signs.texts()):
-        if _ODD_COMMA.search(text) or _BLANK_EDGE.search(text) or not _is_even(text):
+    for number, text in enumerate(signs.texts):
+        if _ODD_COMMA.search(text) or _BLANK_EDGE.search(text) or _ODD_START.match(text) or not _is_even(text):
             return True
         if "," in text and signs.is_name(number):
             return True
@@ -199,7 +198,7 @@ def _is_even(text: str) -> bool:
 def _bracket_slipped(signs: _Signs) -> bool:
     if not signs.brackets:
         return False
-    return any(not _is_even(text) or _BLANK_EDGE.search(text) for text in signs.texts())
+    return any(not _is_even(text) or _BLANK_EDGE.search(text) for text in signs.texts)
 
 
 def _break_slipped(signs: _Signs) -> bool:
