@@ -395,7 +395,7 @@ def test_a_doubtful_item_declines_no_other_of_its_group(answers: str, accepted: 
 
 def test_a_mark_that_slipped_declines_the_whole_group() -> None:
     """It may have come from one item and stand in another."""
-    text = '{"answers": [{"key": "k", "a": "a,b"} {"key": "l", "a": "b"}]}'
+    text = '{"answers": [{"key": "k", "a": "wo,rd"} {"key": "l", "a": "b"}]}'
     with pytest.raises(NotRepairable) as caught:
         read_group(text, ["k", "l"], ShapeReader(OPEN))
     assert caught.value.code == "doubtful"

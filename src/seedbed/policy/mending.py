@@ -49,6 +49,7 @@ _PIECE_BEFORE = re.compile(
 )
 _MEMBER = re.compile(r"""["“]([^"“”\n]{1,80})["”]\s*[:：]\s*(?=["“\d\[{tfn-])""")
 _BARE_MEMBER = re.compile(r"""["'“]([^"'“”\n:]{1,80})["'”]\s*[:：]""")
+_LOOSE_NAME = re.compile(r"[{,]\s*(\w+)[\"']?\s*:")
 _LEFT_OUT = re.compile(
     r"(?i)[(\[<]\s*(?:\.\.\.|…)?\s*(?:to be )?"
     r"(?:continue[sd]?|truncated|omitted|cut off|fortsetzung|continuare|suite|continua)\b"
@@ -295,7 +296,7 @@ def _speaks_of(text: str, begin: int, outline: Outline) -> bool:
 def _names_in(text: str, outline: Outline) -> bool:
     names = outline.names
     return any(found[1].strip() in names for found in _BARE_MEMBER.finditer(text)) or (
-        bool(names) and any(name in names for name in re.findall(r"[{,]\s*(\w+)\s*:", text))
+        bool(names) and any(name in names for name in _LOOSE_NAME.findall(text))
     )
 
 
@@ -342,5 +343,7 @@ def _piece(prose: str, outline: Outline) -> None:
     for found in _MEMBER.finditer(prose) if not names else _BARE_MEMBER.finditer(prose):
         if not names or found[1].strip() in names:
             raise NotRepairable("a piece of JSON stands beside the document", code="two_documents")
+    if any(name in names for name in _LOOSE_NAME.findall(prose)):
+        raise NotRepairable("a piece of JSON stands beside the document", code="two_documents")
     if _LEFT_OUT.search(prose):
         raise NotRepairable("the answer says that something was left out", code="omission")

@@ -1043,7 +1043,7 @@ class _Pairs:
         text = self.text
         quote = text[place]
         before, after = text[place - 1], text[place + 1 : place + 2]
-        if before in "nrt" and text[place - 2] == "\\":
+        if before in "nrt" and text[place - 2] == "\\" and text[place - 3] != "\\":
             before = " "
         if after == "\\" and text[place + 2 : place + 3] in ("n", "r", "t"):
             after = " "

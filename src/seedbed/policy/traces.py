@@ -19,22 +19,32 @@ MIXED = "a text stands in other quotation marks than those beside it"
 
 _TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STRUCTURAL = frozenset({"quote", "stray", "comma", "bracket", "control", "word"})
-_ODD_COMMA = re.compile(r",(?!\s|\d|\\[nrt])|[\s–—:;(\[{],|\A,")
+_ODD_COMMA = re.compile(
+    r"(?<!\A[A-Za-z])(?<!\s[A-Za-z]),(?!\s|\d|\\[nrt])|(?<=[A-Za-z]),(?!\s|\d|\\[nrt]|[A-Za-z](?:\s|\Z))"
+    r"|[\s–—:;(\[{],|\A,"
+)
+"""A comma as no writer sets it; ``x,y`` is one word."""
 _ODD_EDGE = re.compile(r"\A(?:[\s,:;}\])]|\\[nt])|(?:[\s,:;{\[(]|\\[nt])\Z")
 _ODD_START = re.compile(r"[,:;}\])]")
 _ODD_NAME = re.compile(r'"[\s,:;}\])][^"\\]*"\s*:|[^\\][\s,:;{\[(]"\s*:')
 _BLANK_EDGE = re.compile(r"\A(?:\s|\\t)|(?:\s|\\t)\Z")
 _STRAY_AND_BLANKS = re.compile(r'\\"[ \t]+\Z|\A[ \t]+\\"')
-_BETWEEN_LETTERS = re.compile(r'(?<!\\)[^\W\d_\u0600-\U0001ffff]\\"[^\W\d_\u0600-\U0001ffff]')
+_LETTER = r"[^\W\d_\u0e00-\u0e7f\u2e80-\ua4cf\uac00-\ud7af\uf900-\uffef\U00020000-\U0003ffff]"
+"""A letter of a language that puts blanks between its words."""
+_BETWEEN_LETTERS = re.compile(rf'(?<!\\){_LETTER}\\"{_LETTER}')
 _END_OF_LINE = re.compile(
-    r'\\"[,:]?(?:\\r)?\\n[ \t]|\\"[,:](?:\\r)?\\n|,(?:\\r)?\\n(?:[ \t]|\\t)|\A[ \t]+\\n|\\n[\s,}\]]*[}\]][\s,}\]]*\Z'
+    r'\\"[,:]?(?:\\r)?\\n(?:[ \t]|\\t)|\\"[,:](?:\\r)?\\n|,(?:\\r)?\\n(?:[ \t]|\\t)'
+    r"|\A[ \t]+\\n|\\n[\s,}\]]*[}\]][\s,}\]]*\Z"
 )
-_SEPARATED = re.compile(r'\\",(?:\S|\s*\')|,\\"|[\'’”»]\s*,\s*\\"|(?:\A|,\s*)\\"(?:[^"\\]|\\[^"])*\\",')
+_SEPARATED = re.compile(
+    r'\\",(?:\S|\s*\')|,\\"|[\'’”»]\s*,\s*\\"|(?:\A|,\s*)\\"(?:[^"\\]|\\[^"])*\\",|,\s*\\"(?:[^"\\]|\\[^"])*\\"\Z'
+)
 _GOES_ON = re.compile(r",?[ \t]*[\r\n]")
 _DOUBLE = re.compile("[“”„«»]")
 _BREAK_BEFORE = re.compile(r"(?<!\\)\\[nrt]\Z")
 _MEMBER = re.compile(r'\\"[\w $-]{1,40}\\"\s*:\s*\\"')
 _TOUCHING = re.compile(r'(?<!\s)\\"[^\w\\]?\\"|\\"[^\w\\]?\\"(?!\s)')
+_COMMA_NEAR_END, _COMMA_NEAR_START = re.compile(r',\s[^"\\]{0,6}"\Z'), re.compile(r'"[^"\\]{0,6},\s')
 _TIGHT_NUMBERS, _LOOSE_NUMBERS = re.compile(r"\d,[-\d]"), re.compile(r"\d,\s+[-\d]")
 _TYPOGRAPHIC = frozenset("“”„«»＂〝〞")
 
@@ -126,7 +136,7 @@ def traces(mended: str, edits: Sequence[Edit], begin: int) -> tuple[str, ...]:
         reason(signs) for reason in (_several_faults, _quote_slipped, _comma_slipped, _bracket_slipped, _break_slipped)
     ):
         found.append(SLIPPED)
-    if any(_is_doubled(signs, number, places) for number, places in signs.strays.items()):
+    if any(_is_doubled(signs, number, places) for number, places in signs.strays.items() if number not in signs.turned):
         found.append(DOUBLED)
     if signs.turned and _is_mixed(signs):
         found.append(MIXED)
@@ -142,7 +152,7 @@ def _quote_slipped(signs: _Signs) -> bool:
     """A quote was missing, and stands in a text; or what is beside it looks like a sign that took its place."""
     if _ODD_NAME.search(signs.mended) or 0 < 3 * signs.prefixes < len(signs.spans):
         return True
-    if any(_ODD_EDGE.search(signs.inside(number)) for number in signs.bare):
+    if any(_ODD_EDGE.search(signs.inside(number)) or signs.inside(number)[-1:] == "'" for number in signs.bare):
         return True
     halves = signs.halves
     uneven = any((first == '"') != (last == '"') for first, last in signs.turned.values())
@@ -157,7 +167,7 @@ def _quote_slipped(signs: _Signs) -> bool:
         return True
     if any(text.count('\\"') % 2 or not _is_even(text) for text in texts):
         return True
-    if any(text[:1] == "'" or text[-1:] == "'" for text in (texts[each] for each in halves) if text.count("'") % 2):
+    if any(text[:1] == "'" or text[-1:] == "'" for text in texts if text.count("'") % 2):
         return True
     return any(map(_ODD_EDGE.search, texts)) or any(_ODD_COMMA.search(texts[each]) for each in halves)
 
@@ -185,7 +195,7 @@ def _is_odd_seam(mended: str, comma: int) -> bool:
     after = mended[comma + 1 : comma + 200].lstrip()
     if after.startswith(('""', "[]", "{}")) or re.search(r'(?:(?<!\\)""|\[\]|\{\})\Z', before):
         return True
-    if before.endswith((';"', ':"')):
+    if before.endswith((';"', ':"')) or _COMMA_NEAR_END.search(before) or _COMMA_NEAR_START.match(after):
         return True
     return before.endswith("'\"") and before[:-1].rpartition('"')[2].count("'") % 2 == 1
 
