@@ -58,7 +58,7 @@ WRAPS = ["  {}\n", "\ufeff{}", "```json\n{}\n```", "```\n{}\n```\n", "Here it is
 WRAPS += ["Sure!\n```json\n{}\n```\nAnything else?", 'As "asked" by you:\n{}', "See [the note]:\n{}\n"]
 
 
-PLAIN = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="….([</#"), max_size=4)
+PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="….([</#"), max_size=4)
 
 
 @given(st.dictionaries(PLAIN, PLAIN | st.integers() | st.lists(PLAIN), max_size=3), st.sampled_from(WRAPS))
