@@ -41,7 +41,10 @@ MOST_MONEY = 1_000_000_000
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no blanks, non-ASCII as it is. NaN and infinities are refused."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _canonical(value)
+
+
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def digest(*parts: bytes | str) -> str:

@@ -17,6 +17,7 @@ from seedbed import conditions
 from seedbed.crashing import point
 from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage, wrong_rows
 from seedbed.engine.endings import finish_killed_runs
+from seedbed.engine.garbage import seldom_collected
 from seedbed.engine.logs import write_page
 from seedbed.engine.missing import Counted, mark_now, remember
 from seedbed.engine.projects.binding import BoundStage
@@ -121,6 +122,7 @@ def running(project: Project, command: str, target: str, spend: Spend, scope: Sc
 @contextmanager
 def _opened(project: Project, command: str, target: str, spend: Spend, scope: Scope) -> Iterator[Running]:
     with ExitStack() as stack:
+        stack.enter_context(seldom_collected())
         state = project.state()
         stack.callback(state.close)
         finish_killed_runs(project, state)
@@ -227,6 +229,7 @@ def plan(project: Project, name: str | None = None, scope: Scope = EVERYTHING) -
 @contextmanager
 def _looking(project: Project) -> Iterator[tuple[Corpus, State]]:
     with ExitStack() as stack:
+        stack.enter_context(seldom_collected())
         state = project.remembered()
         stack.callback(state.close)
         finish_killed_runs(project, state)

@@ -122,13 +122,8 @@ def _problem(problem: Mapping[str, Any]) -> str:
 
 
 def _topics(state: State, row: RunRow) -> list[str]:
-    found: set[str] = set()
-    for round_row in state.rounds_of_run(row.id):
-        for outcome in state.outcomes(round_row.stage, round_id=round_row.id, limit=TOPICS_FROM):
-            topic = outcome.row.get("topic")
-            if isinstance(topic, str):
-                found.add(topic)
-    return sorted(found)
+    rounds = state.rounds_of_run(row.id)
+    return sorted({topic for one in rounds for topic in state.topics_of_round(one.id, limit=TOPICS_FROM)})
 
 
 def _slug(text: str) -> str:

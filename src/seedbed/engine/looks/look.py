@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from seedbed.engine.endings import finish_killed_runs
+from seedbed.engine.garbage import seldom_collected
 from seedbed.engine.projects.binding import BoundStage
 from seedbed.engine.projects.project import Project
 from seedbed.ports.corpus import Corpus
@@ -47,6 +48,7 @@ class Look:
 def looking(project: Project) -> Iterator[Look]:
     """Open what was remembered; runs whose process is gone get their end and their page first (000.71)."""
     with ExitStack() as stack:
+        stack.enter_context(seldom_collected())
         state = project.remembered()
         stack.callback(state.close)
         finish_killed_runs(project, state)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import cached_property, lru_cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,7 @@ class Prompt:
     names: frozenset[str]
     stable: Template | None
     item: Template | None
+    stable_names: frozenset[str] = frozenset()
 
     @property
     def shows_row(self) -> bool:
@@ -155,16 +156,26 @@ class Prompt:
         """The messages for one item; ``shown`` is the row that is shown where the prompt names nothing of it."""
         out = []
         if self.stable is not None:
-            out.append(Message("system", _render(self.name, self.stable, variables), stable=True))
+            out.append(Message("system", self._stable_text(variables), stable=True))
         text = _as_json(shown) if self.item is None else _render(self.name, self.item, variables)
         out.append(Message("user", text))
         return tuple(out)
+
+    def _stable_text(self, variables: Mapping[str, Any]) -> str:
+        if self.stable is None:
+            raise AssertionError("the prompt has no stable part")
+        return _render(self.name, self.stable, variables) if self.stable_names else self._constant
+
+    @cached_property
+    def _constant(self) -> str:
+        """A stable part that names nothing, which is most of them, is the same for all items."""
+        return "" if self.stable is None else _render(self.name, self.stable, {})
 
     def group(self, members: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> tuple[Message, ...]:
         """The messages for several items, each under its label: (label, variables, shown)."""
         out = []
         if self.stable is not None:
-            texts = [_render(self.name, self.stable, variables) for _, variables, _ in members]
+            texts = [self._stable_text(variables) for _, variables, _ in members]
             if any(text != texts[0] for text in texts):
                 raise ConfigError(
                     f"{self.name} shows something of the item above {SPLIT}, where it is asked once for a group",
@@ -189,8 +200,8 @@ def load_prompt(text: str, places: Places, *, known: Sequence[str] | None = None
     environment = _Sandbox(places)
     above, split, below = source.partition(SPLIT)
     try:
-        names = _names(environment, name, above)
-        names |= _names(environment, name, "\n" * above.count("\n") + below)
+        names_above = _names(environment, name, above)
+        names = names_above | _names(environment, name, "\n" * above.count("\n") + below)
         if split:
             stable, item = above.strip(), below.strip()
         elif names if known is None else names & {WHOLE_ROW, *known}:
@@ -201,8 +212,9 @@ def load_prompt(text: str, places: Places, *, known: Sequence[str] | None = None
             name=name,
             source="\n".join([source, *(f"{n}\n{s}" for n, s in sorted(environment.beside.read.items()))]),
             names=frozenset(names),
-            stable=environment.from_string(stable) if stable else None,
-            item=environment.from_string(item) if item else None,
+            stable=_template(environment, stable),
+            item=_template(environment, item),
+            stable_names=frozenset(names_above if split else names),
         )
     except TemplateNotFound as error:
         raise ConfigError(f"{name} includes {error.name}, which is not there") from error
@@ -214,6 +226,14 @@ def load_prompt(text: str, places: Places, *, known: Sequence[str] | None = None
     except RecursionError as error:
         raise ConfigError(f"{name} cannot be read: it is nested too deeply") from error
     return prompt
+
+
+def _template(environment: _Sandbox, text: str) -> Template | None:
+    if not text:
+        return None
+    template = environment.from_string(text)
+    template.globals = dict(template.globals)  # rendering copies them each time, and a chain of maps is slow to copy
+    return template
 
 
 def _source(text: str, places: Places) -> tuple[str, str]:

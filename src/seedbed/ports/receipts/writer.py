@@ -115,6 +115,7 @@ class SqliteWriter:
     ) -> None:
         self.name = name
         self.path = file_of(folder, name)
+        self._files = (str(self.path), str(companions(self.path)[0]))
         self.low_on_space = False
         self._on_commit = on_commit
         self._ballast = ballast
@@ -346,7 +347,7 @@ class SqliteWriter:
     def _check_identity(self) -> None:
         """A file or log that was deleted under us takes writes that nobody will ever read."""
         try:
-            identity = tuple(path.stat().st_ino for path in (self.path, companions(self.path)[0]))
+            identity = tuple([os.stat(path).st_ino for path in self._files])  # noqa: PTH116 - after each commit
         except FileNotFoundError:
             identity = (0,)
         if identity != (self._identity or identity) or identity == (0,):

@@ -452,6 +452,14 @@ class SqliteState:
         rows = self._db.execute("select state, count(*) from outcomes where round = ? group by state", (round_id,))
         return dict(rows.fetchall())
 
+    def topics_of_round(self, round_id: str, *, limit: int) -> list[str]:
+        rows = self._db.execute(  # a row that holds an infinity is no JSON to SQLite
+            "select distinct case when json_valid(row) then json_extract(row, '$.topic') end"
+            " from (select row from outcomes where round = ? and row is not null limit ?)",
+            (round_id, limit),
+        )
+        return [topic for (topic,) in rows if isinstance(topic, str)]
+
     def count_of_round(self, round_id: str) -> int:
         return int(self._db.execute("select count(*) from outcomes where round = ?", (round_id,)).fetchone()[0])
 
