@@ -129,28 +129,32 @@ def _drift(stage: BoundStage, corpus: Corpus, state: State) -> _Drift:
     drift = _Drift()
     if isinstance(stage.stage.relation, Gathers):
         return drift
+    columns = stage.source.columns
     outputs = stage.stage.relation.outputs if isinstance(stage.stage.relation, Fills) else ()
+    shown = [name for name in outputs if name in columns]
     after: str | None = None
     while page := state.prints(stage.name, after=after):
         after = page[-1][0]
         keys = [key_values(key) for key, _, _ in page]
-        rows = _by_key(stage, corpus.fetch(stage.source.name, stage.key, keys))
+        found = corpus.fetch(stage.source.name, stage.key, keys)
+        rows = {key_text([row[name] for name in stage.key]): row for row in found}
         empty: dict[str, dict[str, Any]] = {}
         for key, fingerprint, fate in page:
             row = rows.get(key)
             if row is None:
                 drift.vanished += not stage.source.view
                 continue
-            drift.changed += stage.fingerprint(row) != fingerprint
-            if fate == "applied" and any(is_empty(row[name]) for name in outputs if name in row):
-                empty[key] = row
-        found = state.current(stage.name, list(empty))
-        drift.cleared += [key for key in empty if _cleared(outputs, empty[key], found[key].output)]
+            if stage.fingerprint(row) != fingerprint:
+                drift.changed += 1
+            if fate == "applied":
+                for name in shown:
+                    if is_empty(row[name]):
+                        empty[key] = row
+                        break
+        if empty:
+            current = state.current(stage.name, list(empty))
+            drift.cleared += [key for key in empty if _cleared(outputs, empty[key], current[key].output)]
     return drift
-
-
-def _by_key(stage: BoundStage, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {key_text([row[name] for name in stage.key]): row for row in rows}
 
 
 def _cleared(outputs: Sequence[str], row: dict[str, Any], output: Any) -> bool:

@@ -136,6 +136,12 @@ def test_more_keys_than_a_statement_takes_can_be_looked_up(state: State) -> None
     assert state.settled(STAGE, asked) == set(asked[::2])
 
 
+def test_what_is_not_settled_is_all_the_rest(state: State) -> None:
+    state.settle([outcome(1), outcome(2, "failed"), outcome(3, stage="other"), outcome('["a\\u0001é\\"b"]')])
+    assert state.unsettled(STAGE, ["[001]", "[003]", "[004]", '["a\\u0001é\\"b"]']) == {"[003]", "[004]"}
+    assert state.unsettled(STAGE, []) == set()
+
+
 def test_looking_for_no_keys_finds_none(state: State) -> None:
     assert (state.settled(STAGE, []), state.current(STAGE, []), state.entries([])) == (set(), {}, {})
 

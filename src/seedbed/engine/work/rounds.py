@@ -151,8 +151,10 @@ class Derivation:
     def _unsettled_rows(self, keys: Sequence[Sequence[Any]], condition: conditions.Condition) -> list[dict[str, Any]]:
         """The rows of those keys that are missing, in their order; one that was changed just now may be none."""
         mine = [text for key in keys if self.scope.part.holds(text := key_text(key))]
-        settled = self._settled(mine)
-        missing = [key for key in mine if key not in settled]
+        unsettled = self.state.unsettled(self.stage.name, mine)
+        if self._made_up_counts():
+            unsettled |= self.state.stand_ins(self.stage.name, mine)
+        missing = [key for key in mine if key in unsettled] if unsettled else []
         rows = {self._key(row): row for row in self._fetch(missing) if conditions.holds(condition, row)}
         return [rows[key] for key in missing if key in rows]
 
@@ -271,9 +273,13 @@ class Derivation:
     def _settled(self, keys: Sequence[str]) -> set[str]:
         """Those that have an outcome; one of the stand-in counts as none once there is a real model."""
         settled = self.state.settled(self.stage.name, keys)
-        if self.real and settled and self.state.has_stand_ins(self.stage.name):
+        if settled and self._made_up_counts():
             settled -= self.state.stand_ins(self.stage.name, sorted(settled))
         return settled
+
+    def _made_up_counts(self) -> bool:
+        """Whether there are outcomes of the stand-in, which count as none."""
+        return self.real and self.state.has_stand_ins(self.stage.name)
 
     def _changed(self, settled: set[str], keyed: dict[str, dict[str, Any]]) -> set[str]:
         current = self.state.current(self.stage.name, sorted(settled))

@@ -195,6 +195,10 @@ class State(Leases, Protocol):
 
     # outcomes
     def settled(self, stage: str, keys: Sequence[str]) -> set[str]: ...
+    def unsettled(self, stage: str, keys: Sequence[str]) -> set[str]:
+        """The others of these keys; the faster look where nearly all are settled."""
+        ...
+
     def stand_ins(self, stage: str, keys: Sequence[str]) -> set[str]:
         """Keys whose current outcome was made by the stand-in."""
         ...

@@ -222,6 +222,13 @@ class SqliteState:
             found.update(row[0] for row in rows)
         return found
 
+    def unsettled(self, stage: str, keys: Sequence[str]) -> set[str]:
+        rows = self._db.execute(
+            "select value from json_each(?) where not exists (select 1 from outcomes where stage = ? and item = value)",
+            (keys_json(keys), stage),
+        )
+        return {key for (key,) in rows}
+
     def stand_ins(self, stage: str, keys: Sequence[str]) -> set[str]:
         found: set[str] = set()
         for chunk in _chunks(keys):
