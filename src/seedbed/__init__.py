@@ -27,7 +27,10 @@ if TYPE_CHECKING:
         validate,
     )
     from seedbed.engine.looks.books import cost
+    from seedbed.engine.pilot import pilot
     from seedbed.engine.projects.project import FileSource, Project, open_project, project_of
+    from seedbed.engine.reviewing import review
+    from seedbed.engine.signing import approve, revoke
     from seedbed.engine.work.rounds import Scope
     from seedbed.policy.repair import repair_json
     from seedbed.ports.corpus import Corpus, NewRow
@@ -39,6 +42,9 @@ _HOMES = {
     "errors": "seedbed.errors",
     "adopt": "seedbed.engine.keeping.adopting",
     "cost": "seedbed.engine.looks.books",
+    "pilot": "seedbed.engine.pilot",
+    "review": "seedbed.engine.reviewing",
+    **dict.fromkeys(("approve", "revoke"), "seedbed.engine.signing"),
     "repair_json": "seedbed.policy.repair",
     **dict.fromkeys(
         (
@@ -85,6 +91,7 @@ __all__ = [
     "Spend",
     "Stage",
     "adopt",
+    "approve",
     "audit",
     "cost",
     "crashing",
@@ -96,12 +103,15 @@ __all__ = [
     "key_text",
     "makes",
     "open_project",
+    "pilot",
     "plan",
     "preview",
     "project_of",
     "recover",
     "repair_json",
     "reread",
+    "review",
+    "revoke",
     "roll_back",
     "row_id",
     "run",
@@ -116,4 +126,4 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'seedbed' has no attribute {name!r}")
     module = import_module(home)
-    return module if home.endswith(f".{name}") else getattr(module, name)
+    return module if home == f"seedbed.{name}" else getattr(module, name)

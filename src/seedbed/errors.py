@@ -7,6 +7,8 @@
     │   └── PriceUnknown         a cap cannot be kept without a price
     ├── QualityError        3    finished, with more rejects than allowed
     ├── GateError           4    a person has to sign first
+    │   ├── NotSigned            no signature, or one that does not cover it
+    │   └── CeilingReached       what was signed for is used up
     ├── EmptySelection      5    the selection matches nothing
     ├── AuthError           6    a key is missing or refused
     ├── Locked              7    another process holds it
@@ -78,6 +80,14 @@ class QualityError(SeedbedError):
 class GateError(SeedbedError):
     exit_code = 4
     name = "gate"
+
+
+class NotSigned(GateError):
+    name = "not_signed"
+
+
+class CeilingReached(GateError):
+    name = "ceiling"
 
 
 class EmptySelection(SeedbedError):

@@ -181,6 +181,8 @@ class Stage:
     max_output: tokens an answer may have; it bounds what a call can cost.
     prompts, shapes: what an ``ask`` function uses, so that they count in the recipe hash.
     version: raise it to say "this is another recipe" where no text changed.
+    gate: ``"pilot"`` stops the stage beyond its pilot until a person has signed it.
+    scores: what a reviewer gives each answer, from 1 to 5.
     """
 
     name: str
@@ -206,6 +208,8 @@ class Stage:
     overwrite: bool = False
     stream: bool = False
     version: str = "1"
+    gate: Literal["", "pilot"] = ""
+    scores: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -218,6 +222,9 @@ class Stage:
             raise ConfigError(f"stage {self.name} needs exactly one of prompt, ask, compute; it has {said}")
         if self.per_call < 1 or self.attempts < 1 or self.max_output < 1 or self.round_size < 1:
             raise ConfigError(f"stage {self.name}: per_call, attempts, max_output, round_size start at 1")
+        if self.gate not in ("", "pilot"):
+            raise ConfigError(f"stage {self.name}: gate is {self.gate!r}", hint='There is one kind: gate = "pilot".')
+        object.__setattr__(self, "scores", tuple(self.scores))
         conditions.parse(self.eligible)
 
     @property

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,4 +115,43 @@ def at_terminal(folder: Path, *words: object, answer: str = "", **more: str) -> 
                 os.write(ours, f"{answer}\n".encode())
                 answer = ""
     os.close(ours)
+    return Ended(process.returncode, seen.decode("utf-8", "replace"), "")
+
+
+_AT_ITS_TERMINAL = """
+import fcntl, runpy, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C is the terminal's to send
+runpy.run_module("seedbed", run_name="__main__")
+"""
+
+
+def typed(folder: Path, words: Sequence[object], script: Sequence[tuple[str, str]]) -> Ended:
+    """A command on a pseudo-terminal at which a person waits for a text and then types, again and again."""
+    command = [sys.executable, "-c", _AT_ITS_TERMINAL, *map(str, words)]
+    ours, theirs = pty.openpty()
+    waiting = list(script)
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment(TERM="xterm", COLUMNS="120", LINES="40"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        seen, since = b"", 0
+        while True:
+            try:
+                part = os.read(ours, 65_536)
+            except OSError:  # the other side is closed: the process has ended
+                break
+            if not part:
+                break
+            seen += part
+            while waiting and (place := seen.find(waiting[0][0].encode(), since)) >= 0:
+                since = place + len(waiting[0][0].encode())
+                os.write(ours, waiting.pop(0)[1].encode())
+    os.close(ours)
+    assert not waiting, (waiting, seen.decode("utf-8", "replace"))
     return Ended(process.returncode, seen.decode("utf-8", "replace"), "")

@@ -74,10 +74,13 @@ WAYS: dict[str, Way] = {
     "before the log page": RUN,
     "after the log page": RUN,
 }
-
 ELSEWHERE: dict[str, str] = {
     "after adopted receipts": "tests/engine/test_adopting.py",
     "between adopted receipts and outcomes": "tests/engine/test_adopting.py",
+    "after a pilot was drawn": "tests/cli/test_pilots_killed.py",
+    "before a decision": "tests/cli/test_pilots_killed.py",
+    "after a decision": "tests/cli/test_pilots_killed.py",
+    "after an item was taken back, before its note": "tests/cli/test_pilots_killed.py",
 }
 """Points of commands with another story than run and rollback, and the file that kills a process there."""
 

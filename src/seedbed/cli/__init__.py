@@ -20,10 +20,11 @@ from seedbed.errors import SeedbedError, Stopped, UsageError, of_the_system
 GROUPS = {
     "Start": ("init", "doctor", "fill", "demo"),
     "Look": ("audit", "plan", "status", "watch", "records", "bad", "cost", "report", "logs", "config", "receipts"),
+    "Sign": ("pilot", "review", "approve", "revoke"),
     "Work": ("run", "export", "generate", "upload", "validate", "recover", "rollback"),
     "More": ("import", "repair", "simulate"),
 }
-MODULES = ("starting", "filling", "running", "looking", "recipes", "repairing")
+MODULES = ("starting", "filling", "running", "piloting", "looking", "recipes", "repairing")
 
 
 class Verbs(TyperGroup):

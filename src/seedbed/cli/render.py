@@ -155,8 +155,10 @@ def ending_lines(error: SeedbedError) -> list[str]:
 
 def after_error(error: SeedbedError) -> str:
     """What to do after a run that ended early."""
-    from seedbed.errors import BudgetReached, Pause, Stopped
+    from seedbed.errors import BudgetReached, GateError, Pause, Stopped
 
+    if isinstance(error, GateError):
+        return error.hint.rpartition(": ")[2]
     if isinstance(error, BudgetReached):
         return "the same command with a higher --budget goes on; nothing received is paid again"
     if isinstance(error, Pause | Stopped):

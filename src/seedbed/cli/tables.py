@@ -95,8 +95,17 @@ def status_lines(report: StatusReport) -> list[str]:
         lines.append(NEVER)
     elif not report.running:
         lines.append(_last_line(report.last))
+    lines += [_signature_line(signature) for signature in report.signatures]
     lines += [f"needs you: {safe(need)}" for need in report.needs]
     return lines
+
+
+def _signature_line(signature: Mapping[str, Any]) -> str:
+    items = f"{signature['used_items']:,}" + (f" of {signature['items']:,}" if signature["items"] is not None else "")
+    money = usd(signature["spent"]) + (f" of {usd(signature['cap'])}" if signature["cap"] is not None else "")
+    until = f", until {signature['until']}" if signature["until"] else ""
+    who = f"{signature['stage']}: signed by {signature['name']} at {signature['at']}"
+    return safe(f"{who}, {items} items and {money} used{until}")
 
 
 def _stage_row(stage: StageStatus) -> tuple[str, ...]:

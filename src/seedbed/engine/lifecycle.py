@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from seedbed.engine.garbage import seldom_collected
 from seedbed.engine.logs import write_page
 from seedbed.engine.missing import Counted, mark_now, remember
 from seedbed.engine.projects.binding import BoundStage
-from seedbed.engine.projects.caps import caps_of
+from seedbed.engine.projects.caps import CEILING, caps_of, signed_purses
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.project import Project, new_id, this_host
 from seedbed.engine.reports import (
@@ -41,17 +41,27 @@ from seedbed.engine.reports import (
 from seedbed.engine.rereading import reread_stage
 from seedbed.engine.uploading import preview_upload, tables_of, upload_stage
 from seedbed.engine.work.drawing import drawn, require_one_stage
+from seedbed.engine.work.gate import Gate
 from seedbed.engine.work.reader import UserCodeError
 from seedbed.engine.work.rounds import AGAIN, Derivation, OpenRound, Scope, worklist_path
 from seedbed.engine.work.working import Shift, export_only, work
 from seedbed.engine.work.worklist import Worklist
-from seedbed.errors import EmptySelection, SeedbedError, UsageError, of_the_system
+from seedbed.errors import (
+    BudgetReached,
+    CeilingReached,
+    EmptySelection,
+    GateError,
+    NotSigned,
+    SeedbedError,
+    UsageError,
+    of_the_system,
+)
 from seedbed.events import Meter, PhaseEnded, RunEnded, RunStarted
 from seedbed.policy.budget import Till
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.models import Target
 from seedbed.ports.state import Release, RunRow, RunStatus, Spending, State
-from seedbed.records import NO_USAGE, OUTCOME_STATES, Finding, Item, Outcome, key_text, key_values
+from seedbed.records import NO_USAGE, OUTCOME_STATES, Finding, Item, Outcome, key_text, key_values, usd
 from seedbed.stage import Fills, Stage
 
 PREVIEWS = 3
@@ -129,7 +139,8 @@ def _opened(project: Project, command: str, target: str, spend: Spend, scope: Sc
         corpus = project.corpus()
         stack.callback(corpus.close)
         cap = spend.budget if spend.budget is not None else project.settings.get("budget", "run")
-        caps = caps_of(project, cap, spend.calls)
+        signed = signed_purses(project, state) if command != "pilot" else {}
+        caps = caps_of(project, cap, spend.calls, signed)
         concurrency = spend.concurrency or int(project.settings.get("run", "concurrency"))
         identity = new_id("run")
         stack.enter_context(project.locks().working(identity))
@@ -200,7 +211,7 @@ def _ending(error: BaseException | None) -> tuple[int, str, RunStatus]:
     if error is None:
         return 0, "", "completed"
     if isinstance(error, SeedbedError):
-        going_on = error.exit_code in (75, 130, 143)
+        going_on = error.exit_code in (4, 75, 130, 143)
         return error.exit_code, error.what, "partial" if going_on else "failed"
     if isinstance(error, KeyboardInterrupt):
         return 130, "Stopped.", "partial"
@@ -270,16 +281,22 @@ def generate(
     with running(project, "generate", stage.name, spend, scope) as frame:
         bound = project.bound(stage, frame.corpus, frame.state)
         scope, _ = drawn(project, bound, frame.corpus, frame.state, scope)
-        return _generate(project, frame, bound, scope)
+        return buy(project, frame, bound, scope)
 
 
-def _generate(project: Project, frame: Running, stage: BoundStage, scope: Scope) -> GenerateReport:
+def buy(
+    project: Project, frame: Running, stage: BoundStage, scope: Scope, *, for_pilot: bool = False
+) -> GenerateReport:
+    """Generate within a run. A stage with a gate works under its signature; its pilot needs none."""
     shift = frame.shift
+    gate = None if for_pilot else _gate(project, frame, stage)
     before = _Counts.of(shift.meter)
     began = time.monotonic()
     records = project.corpus_stamp()
-    with shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "generate"):
-        result = work(shift, stage, scope)
+    lock, phase = shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "generate")
+    with lock, phase:
+        result = work(shift, stage, scope, gate)
+    result.error = _of_ceiling(result.error, frame.state, stage.name)
     if result.error is not None and not isinstance(result.error, SeedbedError):
         raise result.error
     frame.error = result.error
@@ -317,6 +334,28 @@ def _all_settled(stage: BoundStage, report: GenerateReport) -> bool:
     """Whether what was derived is all that was missing, and is settled now."""
     bounded = stage.stage.bounded_rounds and report.equations
     return not bounded and all(equation.closed and not equation.missing for equation in report.equations)
+
+
+def _gate(project: Project, frame: Running, stage: BoundStage) -> Gate | None:
+    """The gate of a stage that has one; the signature that the run works under is put down."""
+    if not stage.stage.gate:
+        return None
+    gate = Gate(stage, project.model_for(stage.stage), now_ms)
+    with suppress(GateError):
+        frame.state.work_under(frame.shift.run, stage.name, gate.check(frame.state).number)
+    return gate
+
+
+def _of_ceiling(error: BaseException | None, state: State, stage: str) -> BaseException | None:
+    """A signature's money that is used up is for a person to mend, not for a later time."""
+    row = state.signature(stage)
+    if row is None or not isinstance(error, BudgetReached) or CEILING not in error.what:
+        return error
+    return CeilingReached(
+        f"{row.name} signed {usd(row.money)} for {stage}: {usd(row.used_money)} are spent; a call has no room.",
+        why=error.why,
+        hint=f"Sign for more with: seedbed approve {stage} --as NAME --money 5usd",
+    )
 
 
 @dataclass(frozen=True)
@@ -604,8 +643,9 @@ def _passes(
         worked = 0
         for stage in stages:
             bound = project.bound(stage, frame.corpus, frame.state)
-            generated = _generate(project, frame, bound, replace(scope, limit=left))
-            uploaded = _upload_of_run(project, frame, bound, scope, spend) if with_upload else None
+            generated = buy(project, frame, bound, replace(scope, limit=left))
+            unsigned = isinstance(frame.error, NotSigned)  # nobody stands for what waits there
+            uploaded = _upload_of_run(project, frame, bound, scope, spend) if with_upload and not unsigned else None
             if generated.settled or (uploaded and (uploaded.fates or uploaded.made)):
                 frame.passes.append(StageRun(generated, uploaded))
             if frame.error is not None:

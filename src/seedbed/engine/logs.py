@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.engine.projects.project import Project, utc_text
+from seedbed.engine.work.gate import signature_facts
 from seedbed.ports.state import RunRow, State
 from seedbed.records import usd_exact
 
@@ -87,6 +88,7 @@ def page_facts(project: Project, state: State, row: RunRow, phases: Mapping[str,
             if stage in counts
         ],
         "left": left,
+        "signatures": [signature_facts(signature) for signature in state.worked_under(row.id)],
     }
 
 
@@ -102,6 +104,7 @@ def page_text(facts: Mapping[str, Any]) -> str:
         "## Settings as they were\n",
         *(f"- {name}: `{value}`" for name, value in facts["settings"].items()),
         f"- cap: {facts['cap'] or 'none'}\n",
+        *(["## Signed by\n", *map(_signed, facts["signatures"]), ""] if facts.get("signatures") else []),
         "## Time per phase\n",
         *(
             [f"- {name}: {seconds} s" for name, seconds in facts["phases"].items()]
@@ -119,6 +122,14 @@ def page_text(facts: Mapping[str, Any]) -> str:
 def _problem(problem: Mapping[str, Any]) -> str:
     reason = problem["reason"] or "no code"
     return f"- {problem['stage']}: {problem['count']} {problem['state']} ({reason}), e.g. `{problem['example']}`"
+
+
+def _signed(signature: Mapping[str, Any]) -> str:
+    items = "no ceiling of items" if signature["items"] is None else f"{signature['items']} items"
+    money = "" if signature["cap"] is None else f", {usd_exact(signature['cap'])} USD"
+    until = "" if signature["until"] is None else f", until {signature['until']}"
+    models = ", ".join(signature["models"])
+    return f"- {signature['stage']}: {signature['name']} at {signature['at']}, for {items}{money}{until}, {models}"
 
 
 def _topics(state: State, row: RunRow) -> list[str]:

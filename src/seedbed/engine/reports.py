@@ -327,3 +327,4 @@ class StatusReport:
     needs: Sequence[str]
     next: Sequence[str]
     last: Mapping[str, Any] | None = None
+    signatures: Sequence[Mapping[str, Any]] = ()

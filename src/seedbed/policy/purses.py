@@ -40,17 +40,18 @@ class Purse:
 
 @dataclass
 class Purses:
-    """The purses of a project. ``day`` is a cap for each day of ``zone``."""
+    """The purses of a project. ``day`` is a cap for each day of ``zone``; ``signed`` are ceilings of signatures."""
 
     project: int | None = None
     day: int | None = None
     zone: tzinfo = UTC
     stages: Mapping[str, int] = field(default_factory=dict)
+    signed: Mapping[str, Purse] = field(default_factory=dict)
     _today: Purse | None = field(default=None, init=False)
     _known: dict[str, tuple[Purse, ...]] = field(default_factory=dict, init=False)
 
     def __bool__(self) -> bool:
-        return self.project is not None or self.day is not None or bool(self.stages)
+        return self.project is not None or self.day is not None or bool(self.stages) or bool(self.signed)
 
     def of(self, stage: str, at: int) -> tuple[Purse, ...]:
         """The purses that a call of a stage counts under, sent at a moment in Unix milliseconds."""
@@ -62,7 +63,7 @@ class Purses:
     def all(self, at: int) -> tuple[Purse, ...]:
         """All purses there are at a moment."""
         found: dict[str, Purse] = {}
-        for stage in (*self.stages, ""):
+        for stage in (*self.stages, *self.signed, ""):
             found.update((purse.id, purse) for purse in self.of(stage, at))
         return tuple(found.values())
 
@@ -78,6 +79,8 @@ class Purses:
             found.append(Purse(PROJECT, "cap of the project", self.project))
         if (cap := self.stages.get(stage)) is not None:
             found.append(Purse(f"stage {stage}", f"cap of {stage}", cap, stage=stage))
+        if (purse := self.signed.get(stage)) is not None:
+            found.append(purse)
         return found
 
 

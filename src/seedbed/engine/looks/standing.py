@@ -24,6 +24,7 @@ from seedbed.engine.missing import Counted, mark_of, recalled, remember
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.project import Project, utc_text
 from seedbed.engine.reports import StageStatus, StatusReport
+from seedbed.engine.work.gate import GateStatus, gate_status, signature_facts
 from seedbed.engine.work.rounds import Derivation, Scope
 from seedbed.errors import AuthError, ConfigError
 from seedbed.ports.state import RunRow, Spending, Tally
@@ -68,6 +69,7 @@ def _report(
     each = [
         _stage(stage, counts[stage.name], standing.get(stage.name, Tally()), money.get(stage.name)) for stage in stages
     ]
+    gates = _gates(look, stages)
     newest = look.state.runs(limit=1)
     cap = look.project.settings.get("budget", "project")
     report = StatusReport(
@@ -84,9 +86,21 @@ def _report(
         needs=(),
         next=(),
         last=_run(newest[0]) if newest else None,
+        signatures=[signature_facts(gate.signature) for gate in gates.values() if gate.signature is not None],
     )
-    needs = tuple(_needs(look.project, stages, standing, report))
-    return replace(report, needs=needs, next=tuple(_next(report, target)))
+    waiting = [gate for name, gate in gates.items() if not gate.open and counts[name].missing]
+    needs = (*(f"{gate.why} Next: {gate.next}" for gate in waiting), *_needs(look.project, stages, standing, report))
+    return replace(report, needs=needs, next=tuple(_next(report, target, waiting)))
+
+
+def _gates(look: Look, stages: Sequence[Stage]) -> dict[str, GateStatus]:
+    """How the gates of gated stages stand, and the signatures of others that have one."""
+    found = {}
+    for stage in stages:
+        if stage.gate or look.state.signature(stage.name) is not None:
+            gate = gate_status(look.bound(stage), look.project.model_for(stage), look.state, now_ms())
+            found[stage.name] = gate if stage.gate else replace(gate, open=True)
+    return found
 
 
 def watch(
@@ -263,7 +277,7 @@ def _no_key(project: Project, stage: Stage) -> list[str]:
     return []
 
 
-def _next(report: StatusReport, target: str | None) -> list[str]:
+def _next(report: StatusReport, target: str | None, waiting: Sequence[GateStatus] = ()) -> list[str]:
     name = f" {target}" if target else ""
     bad = sum(count for each in report.stages for state, count in each.states.items() if state != "accepted")
     if report.running:
@@ -271,7 +285,9 @@ def _next(report: StatusReport, target: str | None) -> list[str]:
     if report.corrupt:
         return ["seedbed receipts verify"]
     found = []
-    if any(each.missing for each in report.stages):
+    found += [gate.next for gate in waiting]
+    shut = {gate.stage for gate in waiting}
+    if any(each.missing for each in report.stages if each.stage not in shut):
         if report.last is None:
             found.append(f"seedbed plan{name}")
         found.append(f"seedbed run{name}")

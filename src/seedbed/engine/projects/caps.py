@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
 from seedbed.engine.projects.project import Project
 from seedbed.errors import ConfigError, PriceUnknown, nearest
 from seedbed.policy.budget import Cap
-from seedbed.policy.purses import Purses
+from seedbed.policy.purses import Purse, Purses
+from seedbed.ports.state import State
+
+CEILING = "signed ceiling"
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class Caps:
     cheaper: str = ""
 
 
-def caps_of(project: Project, budget: int | None, calls: int | None = None) -> Caps:
+def caps_of(
+    project: Project, budget: int | None, calls: int | None = None, signed: Mapping[str, Purse] | None = None
+) -> Caps:
     """The caps of a run. Raises ConfigError for an unreadable zone, an unknown stage, or a fallback without a cap."""
     own = [Cap("cap of this run", budget)] if budget is not None else []
     if calls is not None:
         own.append(Cap("cap of this run", calls, "calls"))
-    return Caps(tuple(own), purses_of(project), _cheaper(project))
+    return Caps(tuple(own), replace(purses_of(project), signed=signed or {}), _cheaper(project))
 
 
 def purses_of(project: Project) -> Purses:
@@ -41,6 +47,22 @@ def purses_of(project: Project) -> Purses:
         zone=zone_of(project),
         stages=stages,
     )
+
+
+def signed_purses(project: Project, state: State) -> dict[str, Purse]:
+    """By stage, the ceilings of money that people signed; they hold over all processes, like any cap.
+
+    What the stage had cost before the signature counts in the purse as in the state's sums: it is in its cap too.
+    """
+    found = {}
+    for stage in project.pipeline.stages:
+        row = state.signature(stage.name) if stage.gate else None
+        if row is not None and row.kind == "approve" and row.money is not None:
+            spent = state.money()
+            before = (spent[stage.name].nano if stage.name in spent else 0) - row.used_money
+            label = f"{CEILING} of {row.name}"
+            found[stage.name] = Purse(f"signature {row.number}", label, before + row.money, stage=stage.name)
+    return found
 
 
 def zone_of(project: Project) -> tzinfo:

@@ -9,7 +9,7 @@ import secrets as entropy
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
@@ -46,6 +46,9 @@ STAND_IN = "offline/standin"
 TIERS = ("default", "mid", "high", "cheap")
 RECIPES: Mapping[str, str] = {"facts": "seedbed.recipes.facts"}
 """Recipes that come with seedbed, as module names."""
+
+OF_REVIEW = ("gate", "scores")
+"""What the project file may say of a stage that a recipe or a Python file defines."""
 
 IGNORE = "# Made by seedbed: what was bought and how far the work is. Keep it; it is not for git.\n*\n"
 
@@ -458,7 +461,11 @@ def _pipeline(settings: Settings, root: Path, recipe: ModuleType | None, chosen:
         stages.extend(found.stages)
         name = found.name or name
     for stage_name, table in settings.table("stages").items():
-        stages.append(_from_table(stage_name, table))
+        known = next((place for place, stage in enumerate(stages) if stage.name == stage_name), None)
+        if known is not None and set(table) <= set(OF_REVIEW):
+            stages[known] = replace(stages[known], **table)
+        else:
+            stages.append(_from_table(stage_name, table))
     if not stages:
         raise ConfigError(
             f"{FILE} defines no stage",

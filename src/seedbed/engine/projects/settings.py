@@ -95,6 +95,8 @@ STAGE: Mapping[str, Setting] = {
     "stream": Setting("yes/no", "read the answer as a stream (long answers)", False),
     "overwrite": Setting("yes/no", "fill cells that hold something too", False),
     "version": Setting("text", "raise it to say that this is another recipe", "1"),
+    "gate": Setting("text", "pilot: nothing beyond a pilot is bought before a person has signed"),
+    "scores": Setting("texts", "what a reviewer gives each answer, from 1 to 5"),
 }
 NAMED: Mapping[str, Mapping[str, Setting]] = {"providers": PROVIDER, "prices": PRICE, "stages": STAGE}
 """Sections whose tables carry names of the user's: `[providers.openai]`, `[stages."q.summary"]`."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from seedbed.crashing import point
 from seedbed.engine.projects.binding import BoundStage, label, makes_rows
 from seedbed.engine.work.orders import ADOPTED, Bought, Flow, Marks, Order, Settled, Spent, order_for
-from seedbed.errors import ConfigError, DiskFails, NotReadable, Pause
+from seedbed.errors import ConfigError, DiskFails, GateError, NotReadable, Pause
 from seedbed.events import Event, ItemsSettled, Meter, Notice
 from seedbed.policy.budget import Till, share
 from seedbed.policy.edits import Repaired
@@ -170,7 +170,7 @@ def feedback(findings: Sequence[Finding]) -> str:
 
 @dataclass
 class Desk:
-    """What the reader needs besides the stage."""
+    """What the reader needs besides the stage. ``settled`` is called after each batch; it may raise GateError."""
 
     state: State
     completers: Mapping[str, Completer]
@@ -180,6 +180,7 @@ class Desk:
     emit: Callable[[Event], None]
     now: Callable[[], int]
     run: str
+    settled: Callable[[State], None] = lambda _: None
 
 
 class Reader:
@@ -268,7 +269,15 @@ class Reader:
         left = ledger.left + (len(ledger.again) if self.flow.stopping.is_set() else 0)
         if left:
             self.flow.leave(left)
+        self._may_go_on()
         self.freed()
+
+    def _may_go_on(self) -> None:
+        """A gate that has shut meanwhile ends the run; what was bought is read to its end all the same."""
+        try:
+            self.desk.settled(self.desk.state)
+        except GateError as error:
+            self.flow.stop(error)
 
     def _commit(self, page: _Page) -> None:
         """With the state busy or down the reader waits; receipts are safe. A disk that is full ends the run."""

@@ -20,6 +20,7 @@ from seedbed.engine.projects.locks import Locks
 from seedbed.engine.projects.project import Project, jitter, new_id
 from seedbed.engine.work.asking import AskLoop, Session
 from seedbed.engine.work.buyer import Buyer, Market, on_commit
+from seedbed.engine.work.gate import Gate
 from seedbed.engine.work.leasing import Leasing
 from seedbed.engine.work.leftovers import Leftovers, settle_first, settled_marks, unsettled
 from seedbed.engine.work.orders import Flow, Intake, Marks, Order, Spent, order_for
@@ -35,7 +36,7 @@ from seedbed.engine.work.rounds import (
     worklist_path,
 )
 from seedbed.engine.work.worklist import Worklist
-from seedbed.errors import SeedbedError, Stopped, UsageError
+from seedbed.errors import GateError, SeedbedError, Stopped, UsageError
 from seedbed.events import Meter, Notice, RoundOpened
 from seedbed.policy.budget import Till
 from seedbed.policy.limits import Breaker
@@ -85,12 +86,14 @@ class Shift:
             self._marks = Marks(self.writer.name)
         return self._marks
 
-    def targets(self) -> Targets:
-        """Where requests go; a model's endpoint and key are looked up once."""
+    def targets(self, gate: Gate | None = None) -> Targets:
+        """Where requests go; a model's endpoint and key are looked up once. A gate may not know the model."""
         known: dict[str, Target] = {}
 
         def target(request: Request) -> Target:
             model = self.project.model_of(request)
+            if gate is not None:
+                gate.allow(model)
             if model not in known:
                 known[model] = self.project.target_for(model)
             return known[model]
@@ -112,8 +115,8 @@ class Result:
     error: BaseException | None = None
 
 
-def work(shift: Shift, stage: BoundStage, scope: Scope) -> Result:
-    """Settle first, go on with open rounds, then one new round over what is missing.
+def work(shift: Shift, stage: BoundStage, scope: Scope, gate: Gate | None = None) -> Result:
+    """Settle first, go on with open rounds, then one new round over what is missing, as far as the gate lets.
 
     The caller holds the lock of (stage, part). Errors that end the run early are in the result, so
     that what was done is reported all the same.
@@ -121,8 +124,12 @@ def work(shift: Shift, stage: BoundStage, scope: Scope) -> Result:
     shift.state.recipe(stage.recipe, stage.recipe_body)
     if not stage.stage.inputs:
         shift.state.note(f"inputs.{stage.name}", list(stage.inputs))
-    job = _Computing(shift, stage, scope) if stage.stage.compute is not None else _Buying(shift, stage, scope)
-    return job.run()
+    kind = _Computing if stage.stage.compute is not None else _Buying
+    job = kind(shift, stage, scope, gate)
+    result = job.run()
+    if gate is not None and result.error is None:
+        result.error = gate.full
+    return result
 
 
 def export_only(shift: Shift, stage: BoundStage, scope: Scope) -> list[OpenRound]:
@@ -142,6 +149,7 @@ class _Job:
     shift: Shift
     stage: BoundStage
     scope: Scope
+    gate: Gate | None = None
     result: Result = field(default_factory=Result)
     handled: int = 0
 
@@ -184,12 +192,18 @@ class _Job:
                     continue
             state.close_round(row.id, "superseded", now_ms())
             self.shift.project.emit(Notice(f"Round {row.id} ends here; what it had left is derived again."))
+        if self._gate_full:
+            return
         if (self.room is None or self.room > 0) and self._earlier_done():
             new = self._new_round(state, derivation)
             if new is not None:
                 self._tell(new, state)
                 self.result.rounds.append(new)
                 yield new
+
+    @property
+    def _gate_full(self) -> bool:
+        return self.gate is not None and self.gate.full is not None
 
     def _earlier_done(self) -> bool:
         """Waits until no item of an earlier round is on its way: it must not count as missing once more."""
@@ -238,6 +252,8 @@ class _Job:
             for page in work.worklist.pages(after=seq):
                 seq = page[-1][0]
                 yield self._open(work, state, page)
+                if self._gate_full:
+                    return
                 low = passed(state, work, low)
             if next(export, None) is None:
                 break
@@ -256,6 +272,9 @@ class _Job:
         items = [(group, item) for _, group, item in page if item.key not in settled and self._meant(item)]
         if self.room is not None:
             items = items[: self.room]
+        if self.gate is not None:
+            taken = {item.key for item in self.gate.admit(state, [item for _, item in items])}
+            items = [(group, item) for group, item in items if item.key in taken]
         return items
 
     def _meant(self, item: Item) -> bool:
@@ -307,6 +326,12 @@ class _Job:
         missing = max(0, eligible - done) // self.scope.part.count
         return max(known, _least(settled + missing, self._limit(), self._export_limit(work)) or 0)
 
+    def _anything(self, state: State) -> bool:
+        """Whether there is anything to read or to do; with nothing, no key is needed and no file made."""
+        if self._my_rounds(state) or unsettled(self.shift.receipts, state, self.stage.name):
+            return True
+        return any(found.items for found in self._derivation(state).pages())
+
     def _close_rounds(self, state: State) -> None:
         for work in self.result.rounds:
             if work.worklist is None:
@@ -327,7 +352,13 @@ class _Job:
             emit=project.emit,
             now=now_ms,
             run=self.shift.run,
+            settled=self._still_signed,
         )
+
+    def _still_signed(self, state: State) -> None:
+        """Asked after each batch of answers. Raises GateError."""
+        if self.gate is not None:
+            self.gate.still(state)
 
 
 # -------------------------------------------------------------------------------- without a model
@@ -341,6 +372,8 @@ class _Computing(_Job):
         flow = Flow(lambda: None)
         with _signals(flow):
             try:
+                if self.gate is not None and self._anything(state):
+                    self.gate.check(state)
                 for work in self.rounds(state):
                     for page in self.pages(work, state):
                         self._page(work, page, state)
@@ -387,25 +420,33 @@ class _Buying(_Job):
 
     def run(self) -> Result:
         _raise_open_files()
-        targets = self.shift.targets()
+        targets = self.shift.targets(self.gate)
         if not self._anything(self.shift.state):
             return self.result
-        self._check_models(targets)
+        shut = self._shut()
+        if shut is None:
+            self._check_models(targets)
+        elif not unsettled(self.shift.receipts, self.shift.state, self.stage.name):
+            self.result.error = shut
+            return self.result
         asyncio.run(self._work(targets))
         own = self.shift.writer.name
         self.shift.state.settle((), (), self._foreign_marks(own))
         self._close_rounds(self.shift.state)
         return self.result
 
+    def _shut(self) -> GateError | None:
+        """Why the gate lets nothing through. What was received before is read all the same: it is paid for."""
+        try:
+            if self.gate is not None:
+                self.gate.check(self.shift.state)
+        except GateError as error:
+            return error
+        return None
+
     def _foreign_marks(self, own: str) -> Mapping[tuple[str, str], int]:
         marks = settled_marks(self.shift.receipts, self.shift.state, self.stage.name, own)
         return {(writer, self.stage.name): number for writer, number in marks.items()}
-
-    def _anything(self, state: State) -> bool:
-        """Whether there is anything to read or to ask; with nothing, no key is needed and no file made."""
-        if self._my_rounds(state) or unsettled(self.shift.receipts, state, self.stage.name):
-            return True
-        return any(found.items for found in self._derivation(state).pages())
 
     def _check_models(self, targets: Targets) -> None:
         """Key, endpoint and price, before any spending."""
@@ -507,10 +548,12 @@ class _Buying(_Job):
         if self.stage.stage.ask is not None:
             asking = AskLoop(flow, reader.deliver, max(1, self.shift.concurrency))
         try:
+            if self.gate is not None:
+                self.gate.check(state)
             for work in self.rounds(state):
                 self._leftover_orders(work, intake, flow)
                 for page in self.pages(work, state):
-                    if not self._offer(work, page, reader, intake, flow, asking):
+                    if not self._offer(work, page, state, reader, intake, flow, asking):
                         return
         except BaseException as error:
             flow.stop(error)
@@ -535,6 +578,7 @@ class _Buying(_Job):
         self,
         work: OpenRound,
         page: list[tuple[int, Item]],
+        state: State,
         reader: Reader,
         intake: Intake,
         flow: Flow,
@@ -550,6 +594,8 @@ class _Buying(_Job):
         for start in range(0, len(orders), size):
             if not intake.wait_for_room(flow.stopping):
                 return False
+            if self.gate is not None:
+                self.gate.check(state)
             chunk = orders[start : start + size]
             flow.enter(sum(len(order.items) for order in chunk))
             intake.offer(chunk)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -174,7 +174,10 @@ class Corpus(Protocol):
         ...
 
     def preview_insert(self, rows: Iterable[NewRow]) -> Iterator[Inserted]: ...
-    def roll_back(self, release: str, *, dry_run: bool = False) -> Undone: ...
+    def roll_back(self, release: str, *, dry_run: bool = False, items: Collection[str] | None = None) -> Undone:
+        """Undo a release where what it wrote still stands; with ``items`` only what it did for those."""
+        ...
+
     def standing(self, release: str) -> set[tuple[str, str]]:
         """(table, key) of all that a release has written or made and that was not taken back."""
         ...

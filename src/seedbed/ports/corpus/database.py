@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +156,8 @@ class Database:
     def preview_insert(self, rows: Iterable[NewRow]) -> Iterator[Inserted]:
         return Inserter(self._session, self._catalogue, self._natural).preview(rows)
 
-    def roll_back(self, release: str, *, dry_run: bool = False) -> Undone:
-        return Rollback(self._session, self._catalogue, self._backups, release, dry_run=dry_run).run()
+    def roll_back(self, release: str, *, dry_run: bool = False, items: Collection[str] | None = None) -> Undone:
+        return Rollback(self._session, self._catalogue, self._backups, release, dry_run=dry_run, items=items).run()
 
     def standing(self, release: str) -> set[tuple[str, str]]:
         return {(entry.table, entry.key) for entry in self._backups.standing(release, lambda: 5000)}

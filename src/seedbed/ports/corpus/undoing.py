@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal
@@ -72,13 +72,21 @@ class Rollback:
     """Takes one release back."""
 
     def __init__(
-        self, session: Session, catalogue: Catalogue, backups: Backups, release: str, *, dry_run: bool
+        self,
+        session: Session,
+        catalogue: Catalogue,
+        backups: Backups,
+        release: str,
+        *,
+        dry_run: bool,
+        items: Collection[str] | None = None,
     ) -> None:
         self._session = session
         self._catalogue = catalogue
         self._backups = backups
         self._release = release
         self._dry = dry_run
+        self._items = items
         self._pretence = Pretence()
         self._references = References(session, catalogue, self._pretence.gone)
 
@@ -87,7 +95,7 @@ class Rollback:
         counts = {"restored": 0, "deleted": 0}
         left: list[tuple[str, str]] = []
         kept: set[str] = set()
-        entries = self._backups.standing(self._release, lambda: 5000)
+        entries = (e for e in self._backups.standing(self._release, lambda: 5000) if self._meant(e.item))
         for batch in cut(entries, pace, lambda entry: (entry.table, entry.key)):
             for ended in self._settled(batch, pace):
                 if ended.end == "left":
@@ -95,8 +103,11 @@ class Rollback:
                     kept.add(ended.entry.item)
                 elif ended.end in counts:
                     counts[ended.end] += 1
-        items = tuple(item for item in self._backups.items(self._release) if item not in kept)
+        items = tuple(item for item in self._backups.items(self._release) if item not in kept and self._meant(item))
         return Undone(counts["restored"], counts["deleted"], tuple(left), items)
+
+    def _meant(self, item: str) -> bool:
+        return self._items is None or item in self._items
 
     def _settled(self, batch: Sequence[Entry], pace: Pace) -> list[Ended]:
         if self._dry:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
+from seedbed.ports.state.gates import Gates
 from seedbed.ports.state.leases import Leases
 from seedbed.records import NO_USAGE, Outcome, OutcomeState, Usage
 
@@ -171,7 +172,7 @@ class Spending:
     saved: int = 0
 
 
-class State(Leases, Protocol):
+class State(Gates, Leases, Protocol):
     # runs
     def open_run(self, run: RunRow) -> None: ...
     def close_run(self, run: str, status: RunStatus, exit_code: int, message: str, at: int) -> None: ...

@@ -186,6 +186,67 @@ end
 """Money over all processes: leases, and a till to which entries are only added."""
 
 
+_V6 = """
+create table pilots (
+  number integer primary key, id text not null unique, stage text not null, recipe text not null,
+  seed integer not null, size integer not null, condition text not null, columns text not null, items text not null,
+  population integer not null, at integer not null
+)
+--
+create index pilots_by_stage on pilots (stage)
+--
+create table decisions (
+  number integer primary key autoincrement, stage text not null, item text not null, round text not null,
+  verdict text not null, reviewer text not null, at integer not null, reason text not null, note text not null,
+  scores text not null, pilot text not null
+)
+--
+create index decisions_by_stage on decisions (stage)
+--
+create trigger decisions_stay before update of stage, item, round, verdict, reviewer, at on decisions
+begin
+  select raise(abort, 'decisions are only added to');
+end
+--
+create trigger decisions_remain before delete on decisions
+begin
+  select raise(abort, 'decisions are only added to');
+end
+--
+create table signatures (
+  number integer primary key autoincrement, stage text not null, kind text not null, name text not null,
+  at integer not null, recipe text not null, selection text not null, models text not null, items integer,
+  money integer, until integer, pilot text not null, note text not null, seen text not null
+)
+--
+create index signatures_by_stage on signatures (stage)
+--
+create trigger signatures_stay before update of stage, kind, name, at, recipe, selection, models, items, money, until,
+  pilot on signatures
+begin
+  select raise(abort, 'signatures are only added to');
+end
+--
+create trigger signatures_remain before delete on signatures
+begin
+  select raise(abort, 'signatures are only added to');
+end
+--
+create table signature_use (
+  signature integer primary key, stage text not null, recipe text not null, items integer not null,
+  spent_before integer not null
+)
+--
+create index signature_use_by_stage on signature_use (stage, recipe)
+--
+create table signed_runs (
+  run text not null, stage text not null, signature integer not null, primary key (run, stage, signature)
+) without rowid
+"""
+"""What people decide. The use of a signature is counted in the transactions that use it: items that had no outcome of
+the signed recipe before, and money against what the stage had cost when it was signed."""
+
+
 def _v1(connection: sqlite3.Connection) -> None:
     for statement in _V1.split(";\n"):
         if statement.strip():
@@ -212,7 +273,12 @@ def _v5(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4, _v5)
+def _v6(connection: sqlite3.Connection) -> None:
+    for statement in _V6.split("--\n"):
+        connection.execute(statement)
+
+
+STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4, _v5, _v6)
 
 
 def migrate(

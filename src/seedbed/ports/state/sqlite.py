@@ -31,6 +31,7 @@ from seedbed.ports.state import leases as common
 from seedbed.ports.state.counts import CURRENT, OF_KEYS, Counts, change, keeping_counts, keys_json
 from seedbed.ports.state.leases import Granted, Holder, Lease, Wanted
 from seedbed.ports.state.migrations import migrate
+from seedbed.ports.state.sqlite_gates import SqliteGates, keeping_use
 from seedbed.records import Finding, Outcome, OutcomeState, Usage, pack, unpack, unpack_all
 
 CHUNK = 500
@@ -76,7 +77,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-class SqliteState:
+class SqliteState(SqliteGates):
     """See :class:`seedbed.ports.state.State`."""
 
     def __init__(self, path: Path) -> None:
@@ -277,7 +278,7 @@ class SqliteState:
                 rows.append(_outcome_row(outcome, number))
                 worked.add((outcome.run, outcome.round))
                 items.setdefault(outcome.stage, []).append(outcome.key)
-            with keeping_counts(db, items):
+            with keeping_counts(db, items), keeping_use(db, items):
                 db.executemany(
                     f"insert into outcomes ({_OUTCOME}, reason) values ({', '.join('?' * 24)}) on conflict do nothing",  # noqa: S608
                     rows,
@@ -383,7 +384,8 @@ class SqliteState:
     def set_state(self, stage: str, keys: Sequence[str], state: OutcomeState) -> int:
         with self._writing() as db, keeping_counts(db, {stage: keys}):
             return db.execute(
-                f"update outcomes as o set state = ? where o.stage = ? and {OF_KEYS} and {CURRENT}",  # noqa: S608
+                f"update outcomes as o set state = ? where o.stage = ? and {OF_KEYS} and {CURRENT}"  # noqa: S608
+                " and o.state != 'set aside'",
                 (state, stage, keys_json(keys)),
             ).rowcount
 
@@ -598,7 +600,8 @@ class SqliteState:
             "select state, fate = '', count(*), sum(made) from outcomes where round = ? group by 1, 2", (round_id,)
         ):
             states[state] = states.get(state, 0) + count
-            standing = made if state in ("accepted", "withdrawn") else 0
+            uploaded_once = state == "set aside" and not waits  # a person's no to what had been written
+            standing = made if state in ("accepted", "withdrawn") or uploaded_once else 0
             total += standing
             # Withdrawn ones too: a release that was killed before the state knew of it may be taken back.
             waiting += standing if waits else 0
