@@ -48,6 +48,12 @@ _AFTER: Mapping[str, str] = {
     "providers": "One table for each provider: `[providers.openai]`. The providers are `openai` (any endpoint that"
     " speaks its chat completions) and `offline` (the stand-in). Without `base_url` the variable `OPENAI_BASE_URL`"
     " counts, then the provider's own address.",
+    "accounts": "One table for each account: `[accounts.openai]`. A provider's models go through the account of its own"
+    " name, or the one that its `account` names; models of one account share its limits. Each limit holds for each key"
+    " (`shared = true`: for all keys together). A key that is refused is set aside, and the others go on. Without a"
+    " table the provider's key is the account. [Stay within rate limits](../how-to/stay-within-rate-limits.md).",
+    "limits": 'One table for each model that has limits of its own: `[limits."openai/gpt-5-mini"]`, for each key. What'
+    " an account says stands beside it. Limits that a provider states in its answers need no setting.",
     "prices": 'One table for each model: `[prices."openai/my-model"]`. It stands over the price list that comes with'
     " seedbed. `input` and `output` are needed; without `cached_input` cached tokens cost what input does.",
     "stages": 'One table for each stage: `[stages."q.summary"]`. A stage of the file fills cells; stages that make rows'

@@ -47,7 +47,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "genai_prices": ("seedbed.ports.models.prices",),
     "sqlalchemy": ("seedbed.ports.corpus",),
     # An answer, the body of an error and a line of a file are read by one and the same exact reader.
-    "jiter": ("seedbed.policy.replies", "seedbed.policy.retry", "seedbed.ports.corpus.jsonlines"),
+    "jiter": ("seedbed.policy.replies", "seedbed.policy.headers", "seedbed.ports.corpus.jsonlines"),
     "pyarrow": ("seedbed.ports.corpus.parquet.columns",),
     "jsonschema_rs": ("seedbed.policy.replies",),
     "jinja2": ("seedbed.engine.projects.prompts", "seedbed.web"),

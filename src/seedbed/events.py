@@ -49,6 +49,27 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyClosed:
+    """A key of an account is set aside; ``key`` is the name of its variable, ``others`` go on.
+
+    ``why``: "key refused", "no credit", "usage limit" or "long wait". ``seconds`` from now until it may be used
+    again; None where nobody knows.
+    """
+
+    account: str
+    key: str
+    why: str
+    seconds: float | None
+    message: str
+    others: Sequence[str] = ()
+
+    def text(self) -> str:
+        """For people."""
+        rest = f"the run goes on with {', '.join(self.others)}" if self.others else "no other key is left"
+        return f"{self.key} is set aside, {rest}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
 class Draining:
     """Stopping: no new send; ``in_flight`` calls may still come back."""
 
@@ -71,7 +92,7 @@ class RunEnded:
     message: str
 
 
-Event = RunStarted | RoundOpened | ItemsSettled | PhaseEnded | Waiting | Draining | Notice | RunEnded
+Event = RunStarted | RoundOpened | ItemsSettled | PhaseEnded | Waiting | KeyClosed | Draining | Notice | RunEnded
 Listener = Callable[[Event], None]
 
 
@@ -92,6 +113,10 @@ class Meter:
         self.price_unknown = False
         self.unbounded: set[str] = set()
         self.retries = 0
+        self.refused = 0
+        """Requests that the provider turned away for their rate (429)."""
+        self.held_by = ""
+        """The limit that calls wait for, in words; blank while none does."""
         self._settled_before = 0
         self._spent_before = 0
 

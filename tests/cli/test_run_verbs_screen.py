@@ -109,7 +109,7 @@ def test_a_wait_is_shown_until_items_come_again_and_notices_are_neutralised(tmp_
     pace = Pace(project_of(tmp_path, Pipeline("p", [])))
     pace.hear(RoundOpened("s", "r", 10))
     pace.hear(Waiting("rate limit\x1b[2J", 20.0))
-    assert pace.notice == "waiting 20 s: rate limit\\x1b[2J"
+    assert pace.notice.startswith("waiting 20 s, until ") and pace.notice.endswith(": rate limit\\x1b[2J")
     pace.hear(ItemsSettled("s", [_outcome("accepted")]))
     assert pace.notice == ""
     pace.hear(Notice("a sentence"))

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedbed.errors import AuthError, ConfigError, LimitReached
-from seedbed.policy.retry import Again, Decision, Ended, GiveUp, History, Patience, Stop, back_off, decide, retry_after
+from seedbed.policy.headers import retry_after
+from seedbed.policy.retry import Again, Decision, Ended, GiveUp, History, Patience, Stop, back_off, decide
 
 SENT = 1_795_161_600
 DATE = {"date": formatdate(SENT, usegmt=True)}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from seedbed.cli.render import safe, tell
-from seedbed.events import Draining, Event, ItemsSettled, Notice, RoundOpened, Waiting
+from seedbed.events import Draining, Event, ItemsSettled, KeyClosed, Notice, RoundOpened, Waiting
 from seedbed.records import usd
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ class Pace:
             "forecast": usd(forecast) if (forecast := meter.forecast()) is not None else "",
             "flying": f"{meter.in_flight:,} in flight",
             "retries": f"{meter.retries:,} retries" if meter.retries else "",
+            "refused": f"{meter.refused:,} x 429" if meter.refused else "",
+            "held": f"held by {safe(meter.held_by, 80)}" if meter.held_by else "",
             "problems": "   ".join(f"{safe(code, 40)} x {count:,}" for code, count in self.reasons.most_common(5)),
         }
 
@@ -125,7 +127,10 @@ def duration(seconds: float) -> str:
 
 def _said(event: Event) -> str:
     if isinstance(event, Waiting):
-        return f"waiting {duration(event.seconds)}: {safe(event.reason, 200)}"
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + event.seconds))
+        return f"waiting {duration(event.seconds)}, until {until}: {safe(event.reason, 200)}"
+    if isinstance(event, KeyClosed):
+        return safe(event.text(), 300)
     if isinstance(event, Draining):
         return (
             f"stopping: {event.in_flight:,} calls are out, waiting for their answers"
@@ -195,6 +200,8 @@ class _Plain:
         words = [_clock(), meter.stage, f"{int(percent)}%", f"settled={meter.settled}/{meter.items}", states]
         words += [f"spent={shown['spent']}", *(f"{n}={shown[n]}" for n in ("cap", "forecast") if shown[n])]
         words.append(f"rate={shown['rate']}")
+        if meter.refused:
+            words.append(f"429s={meter.refused}")
         if shown["rest"]:
             words.append(f"left={shown['rest']}")
         tell([" ".join(word for word in words if word)])
@@ -237,7 +244,7 @@ class _Live:
         bar = "#" * full + "-" * (BAR - full)
         rows = [
             f"{safe(meter.stage)}  {bar}  {shown['settled']}  {share:.1%}  {shown['rate']}  {rest}",
-            f"{shown['states']}   {shown['flying']}   {shown['retries']}",
+            f"{shown['states']}   {shown['flying']}   {shown['retries']}   {shown['refused']}   {shown['held']}",
             f"spent {shown['spent']}   cap {shown['cap']}   forecast {shown['forecast'] or '-'}",
         ]
         if shown["problems"]:

@@ -199,7 +199,7 @@ def _close_run(project: Project, frame: Running, error: BaseException | None) ->
     row = frame.state.run(frame.shift.run)
     if row is not None:
         point("before the log page")
-        path = write_page(project, frame.state, row, frame.phases)
+        path = write_page(project, frame.state, row, frame.phases, frame.shift.meter.refused)
         point("after the log page")
         frame.state.set_page(row.id, str(path.relative_to(project.root)))
     project.emit(RunEnded(frame.shift.run, status, code, message))
@@ -307,6 +307,7 @@ def buy(
         states=before.states_since(shift.meter),
         calls=shift.meter.calls - before.calls,
         retries=shift.meter.retries - before.retries,
+        refused=shift.meter.refused - before.refused,
         spent=_spent(booked),
         usage=booked.usage if booked else NO_USAGE,
         peak_in_flight=shift.meter.peak_in_flight,
@@ -362,11 +363,12 @@ def _of_ceiling(error: BaseException | None, state: State, stage: str) -> BaseEx
 class _Counts:
     calls: int
     retries: int
+    refused: int
     states: Mapping[str, int]
 
     @classmethod
     def of(cls, meter: Meter) -> _Counts:
-        return cls(meter.calls, meter.retries, dict(meter.states))
+        return cls(meter.calls, meter.retries, meter.refused, dict(meter.states))
 
     def states_since(self, meter: Meter) -> dict[str, int]:
         since = {state: count - self.states.get(state, 0) for state, count in meter.states.items()}

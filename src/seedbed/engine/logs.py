@@ -28,9 +28,14 @@ TOPICS_FROM = 5000
 """Outcomes that are looked at for the topics of a run."""
 
 
-def write_page(project: Project, state: State, row: RunRow, phases: Mapping[str, float]) -> Path:
-    """Write (or write again) the page of a run and its row in the month's index; the page's path."""
-    facts = page_facts(project, state, row, phases)
+def write_page(
+    project: Project, state: State, row: RunRow, phases: Mapping[str, float], refused: int | None = None
+) -> Path:
+    """Write (or write again) the page of a run and its row in the month's index; the page's path.
+
+    ``refused`` counts the 429s; None where the run was killed and nobody counted.
+    """
+    facts = {**page_facts(project, state, row, phases), "refused_for_rate": refused}
     started = datetime.fromtimestamp(row.started / 1000, UTC)
     folder = project.logs / f"{started:%Y-%m}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,6 +106,7 @@ def page_text(facts: Mapping[str, Any]) -> str:
         f"---\n{head}\n---\n",
         f"# {facts['job_type']} {facts['mode']}: {facts['status']}\n",
         f"{facts['calls']} calls, {cost}. {facts['message']}".strip() + "\n",
+        *_refused(facts["refused_for_rate"]),
         "## Settings as they were\n",
         *(f"- {name}: `{value}`" for name, value in facts["settings"].items()),
         f"- cap: {facts['cap'] or 'none'}\n",
@@ -117,6 +123,10 @@ def page_text(facts: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _refused(count: int | None) -> list[str]:
+    return [f"The provider said {count:,} times to slow down (429).\n"] if count else []
 
 
 def _problem(problem: Mapping[str, Any]) -> str:

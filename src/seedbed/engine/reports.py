@@ -164,7 +164,8 @@ class ExportReport:
 class GenerateReport:
     """What a generate came to. ``states`` counts the outcomes of this invocation only.
 
-    ``error`` is what ended it early (a Pause, Stopped, a refused key, …); all that was received is saved.
+    ``refused`` counts the requests that the provider turned away for their rate (429). ``error`` is what ended it
+    early (a Pause, Stopped, a refused key, …); all that was received is saved.
     """
 
     stage: str
@@ -179,6 +180,7 @@ class GenerateReport:
     doubtful: int = 0
     corrupt: Sequence[str] = ()
     diverged: Sequence[str] = ()
+    refused: int = 0
     previews: Sequence[Preview] = ()
     counted: int = 0
     sample: Drawn | None = None

@@ -17,16 +17,12 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import Any, Literal, NamedTuple
-
-import jiter
+from datetime import timedelta
+from typing import Literal, NamedTuple
 
 from seedbed.errors import AuthError, ConfigError, LimitReached, SeedbedError
+from seedbed.policy.headers import moment, retry_after, stated_limits, words_of
 from seedbed.records import Finding
-
-READ_OF_BODY = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +63,20 @@ class GiveUp:
     charged: bool = False
 
 
+Closes = Literal["key refused", "no credit", "usage limit", "long wait"]
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The run ends here, all of it. ``after``: seconds until it may go on, where that is known."""
+    """Nothing more can be asked. ``after``: seconds until it may go on, where that is known.
+
+    ``closes`` says that the key is at an end, and why: where the account has other keys, those go on. Without it
+    the run ends, all of it.
+    """
 
     error: SeedbedError
     after: float | None = None
+    closes: Closes | None = None
 
 
 Decision = Again | GiveUp | Stop
@@ -122,7 +126,7 @@ def decide(event: Ended, history: History, *, random: Callable[[], float], patie
         return Stop(ConfigError(f"the endpoint answers with a redirect ({event.status})", hint="Check the base URL."))
     if said.no_credit(event.status):
         wait = retry_after(event.headers, event.body)
-        return Stop(_paused("the account's credit is used up", said.shown(), event.headers, wait), wait)
+        return Stop(_paused("the account's credit is used up", said.shown(), event.headers, wait), wait, "no credit")
     if event.status == 429:
         return _slow_down(event, said, history, random, patience)
     if event.status in (408, 409) or event.status >= 500:
@@ -145,7 +149,7 @@ def _once_more(
         return GiveUp("failed", Finding(code, f"{words} {patience.max_tries} times{shown and ': '}{shown}"))
     if wait is not None and wait > patience.longest_wait:
         headers = event.headers if event is not None else {}
-        return Stop(_paused("the provider asks for a long wait", words, headers, wait), wait)
+        return Stop(_paused("the provider asks for a long wait", words, headers, wait), wait, "long wait")
     if wait is None:
         wait = back_off(history.tries, random, patience)
     return Again(wait, words)
@@ -166,9 +170,15 @@ def _slow_down(
     if said.too_long():  # one request over a limit by itself is never let in
         return GiveUp("failed", Finding("too_long", said.shown() or "the request is over the limit by itself"))
     if said.window():
-        return Stop(_paused("the usage limit is reached", said.shown(), event.headers, wait), wait)
+        return Stop(_paused("the usage limit is reached", said.shown(), event.headers, wait), wait, "usage limit")
+    for each in stated_limits(event.headers, event.body):
+        if each.period == "day" and each.remaining == 0:
+            # the wait of such an answer is often that of a minute's limit: only the day's own reset counts
+            what = "the day's quota is used up"
+            return Stop(_paused(what, said.shown(), event.headers, each.reset), each.reset, "usage limit")
     if wait is not None and wait > patience.longest_wait:
-        return Stop(_paused("the rate limit asks for a long wait", said.shown(), event.headers, wait), wait)
+        what = "the rate limit asks for a long wait"
+        return Stop(_paused(what, said.shown(), event.headers, wait), wait, "long wait")
     if wait is None:
         wait = back_off(history.limited, random, patience)
     return Again(wait, "rate limit", counts=False, limited=True)
@@ -181,7 +191,8 @@ def _declined(event: Ended, said: _Said) -> Decision:
         return GiveUp("refused", Finding("refused", words or "the provider's filter declines the request"))
     if status in (401, 403, 407):
         what = "the proxy asks for a login" if status == 407 else f"the provider does not take the key ({status})"
-        return Stop(AuthError(what, why=words, hint="Check the key with: seedbed doctor"))
+        error = AuthError(what, why=words, hint="Check the key with: seedbed doctor")
+        return Stop(error, closes="key refused" if status != 407 else None)
     if status == 404:
         return Stop(ConfigError("the model or the endpoint is not found (404)", why=words, hint="Check both names."))
     if said.too_long():
@@ -196,7 +207,7 @@ def _paused(what: str, why: str, headers: Mapping[str, str], wait: float | None)
 
 
 def _when(headers: Mapping[str, str], wait: float) -> str:
-    sent = _date(headers.get("date", ""))
+    sent = moment(headers.get("date", ""))
     try:
         if sent is not None:
             return f"at {sent + timedelta(seconds=math.ceil(wait)):%Y-%m-%d %H:%M:%S} UTC"
@@ -263,167 +274,5 @@ def _clean(text: str) -> str:
     return _KEY.sub("…", _CONTROLS.sub(" ", text)).strip()[:200]
 
 
-def _body(body: bytes) -> Any:
-    try:
-        return jiter.from_json(body[:READ_OF_BODY], partial_mode="trailing-strings")
-    except ValueError:
-        return None
-
-
-def _error(found: Any) -> Any:
-    if isinstance(found, list):
-        found = found[0] if found else None
-    return found.get("error", found) if isinstance(found, dict) else found
-
-
 def _read(body: bytes) -> _Said:
-    found = _body(body)
-    error = _error(found)
-    if isinstance(error, str):
-        code = found.get("code") if isinstance(found, dict) else None
-        return _Said(error, code if isinstance(code, str) else "")
-    if isinstance(error, dict):
-        message = error.get("message") or error.get("detail") or ""
-        codes = " ".join(str(error[name]) for name in ("code", "type", "status") if isinstance(error.get(name), str))
-        return _Said(message if isinstance(message, str) else str(message), codes)
-    return _Said(body[:READ_OF_BODY].decode("utf-8", "replace"), "")
-
-
-# ------------------------------------------------------------------------------------ when to ask
-
-_SECONDS = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
-_UNIT = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)(ms|us|µs|ns|s|m|h|d)", re.ASCII)
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_TRY_AGAIN = re.compile(r"(?:try|retry)(?:ing)?(?: again)? (?:in|after) ([\dhmsdn.µu ]{1,40})", re.IGNORECASE)
-_WORDED = (("minutes", "m"), ("minute", "m"), ("seconds", "s"), ("second", "s"), ("hours", "h"), ("hour", "h"))
-_EPOCH = 1e9
-_EPOCH_MS = 1e12
-
-
-def retry_after(headers: Mapping[str, str], body: bytes = b"") -> float | None:
-    """Seconds to wait as the provider states them; None when it says nothing that makes sense. Never raises.
-
-    The most exact statement counts: ``retry-after-ms``, ``retry-after``, the body, then the reset of the
-    limits that are used up. Instants count from the response's Date header; without one they say nothing.
-    """
-    sent = _date(headers.get("date", ""))
-    for wait in (
-        _milliseconds(headers.get("retry-after-ms", "")),
-        _stated(headers.get("retry-after", ""), sent),
-        _in_body(body, sent),
-        _resets(headers, sent),
-    ):
-        if wait is not None:
-            return wait
-    return None
-
-
-def _positive(seconds: float) -> float | None:
-    return seconds if 0 < seconds < math.inf else None
-
-
-def _number(text: str) -> float | None:
-    return float(text) if _SECONDS.fullmatch(text) else None
-
-
-def _milliseconds(text: str) -> float | None:
-    number = _number(text.strip())
-    return None if number is None else _positive(number / 1000)
-
-
-def _stated(text: str, sent: datetime | None) -> float | None:
-    """Seconds, a duration or a date."""
-    number = _number(text.strip())
-    return _positive(number) if number is not None else _duration(text) or _until(_date(text), sent)
-
-
-def _reset(text: str, sent: datetime | None) -> float | None:
-    """As ``_stated``; here a large number is an instant."""
-    number = _number(text.strip())
-    if number is None or number < _EPOCH:
-        return _stated(text, sent)
-    if sent is None:
-        return None
-    return _positive((number / 1000 if number >= _EPOCH_MS else number) - sent.timestamp())
-
-
-def _duration(text: str) -> float | None:
-    """``6m0s``, ``20ms``, ``1h2m3.5s``."""
-    text = text.strip().replace(" ", "")
-    total, at = 0.0, 0
-    for part in _UNIT.finditer(text):
-        if part.start() != at:
-            return None
-        total += float(part[1]) * _UNITS[part[2]]
-        at = part.end()
-    return _positive(total) if at and at == len(text) else None
-
-
-def _date(text: str) -> datetime | None:
-    """An HTTP date or an RFC 3339 instant, in UTC."""
-    text = text.strip()
-    if not 8 <= len(text) <= 64:
-        return None
-    try:
-        moment = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError, AttributeError):
-        return None
-
-
-def _until(moment: datetime | None, sent: datetime | None) -> float | None:
-    return None if moment is None or sent is None else _positive((moment - sent).total_seconds())
-
-
-def _in_body(body: bytes, sent: datetime | None) -> float | None:
-    if not body:
-        return None
-    error = _error(_body(body))
-    if isinstance(error, dict):
-        for name in ("resets_in_seconds", "retry_after", "retry_after_seconds"):
-            wait = _figure(error.get(name), sent)
-            if wait is not None:
-                return wait
-        for name in ("resets_at", "reset_at"):
-            wait = _figure(error.get(name), sent, instant=True)
-            if wait is not None:
-                return wait
-    found = _TRY_AGAIN.search(_worded(_read(body).message))
-    if found is None:
-        return None
-    text = found[1].strip().rstrip(". ")
-    duration = _duration(text)
-    return duration if duration is not None else None
-
-
-def _worded(text: str) -> str:
-    for word, unit in _WORDED:
-        text = re.sub(rf"(?<=\d) ?{word}\b", unit, text)
-    return text
-
-
-def _figure(value: Any, sent: datetime | None, *, instant: bool = False) -> float | None:
-    if isinstance(value, str):
-        return _reset(value, sent) if instant else _stated(value, sent)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e15:
-        return None
-    return _reset(f"{value:.3f}", sent) if instant else float(value)
-
-
-_RESET = re.compile(r"x-ratelimit-reset(-[\w-]+)?|anthropic-ratelimit(-[\w-]+)-reset")
-
-
-def _resets(headers: Mapping[str, str], sent: datetime | None) -> float | None:
-    """The longest of the limits that are used up; of all, where none is said to be."""
-    used_up: list[float] = []
-    others: list[float] = []
-    for name, value in headers.items():
-        match = _RESET.fullmatch(name)
-        if match is None:
-            continue
-        wait = _reset(value, sent)
-        if wait is None:
-            continue
-        left = headers.get(name.replace("reset", "remaining"), "").strip()
-        (used_up if left == "0" else others).append(wait)
-    return max(used_up or others, default=None)
+    return _Said(*words_of(body))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from seedbed.simulator.faults import FaultRule, known
-from seedbed.simulator.limits import RETRY_AFTER_FORMATS, Window
+from seedbed.simulator.limits import HEADER_STYLES, RATE_STYLES, RETRY_AFTER_FORMATS, Window
 
 _T = TypeVar("_T")
 
@@ -21,7 +21,12 @@ class Settings:
     rules           dotted paths of modules with RULES for the stand-in's answers
     models          the models that exist; empty: any
     require_key     the bearer tokens that are let in; empty: any, or none
+    dead_keys       bearer tokens that are refused (401)
+    empty_keys      bearer tokens without credit (429, insufficient_quota)
     rpm, tpm        requests and tokens a minute
+    rate_style      "bucket": a burst of one second and continuous refill; "fixed": all of it in each `rate_seconds`
+    key_limits      rpm and tpm of single bearer tokens, which then have limits of their own
+    header_style    how limits are told: "openai", "anthropic", "gemini" (in the body), "none", "nonsense"
     windows         usage windows: so many complete answers, then 429 until the reset
     retry_after     seconds that the `rate_limit` fault states, unless its rule has its own
     items_regex     its first group, found in the prompt, names the item in the ledger; else `names` are tried
@@ -35,8 +40,14 @@ class Settings:
     rules: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     require_key: tuple[str, ...] = ()
+    dead_keys: tuple[str, ...] = ()
+    empty_keys: tuple[str, ...] = ()
     rpm: float | None = None
     tpm: float | None = None
+    rate_style: str = "bucket"
+    rate_seconds: float = 60.0
+    key_limits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    header_style: str = "openai"
     windows: tuple[Window, ...] = ()
     concurrency_limit: int | None = None
     faults: tuple[FaultRule, ...] = ()
@@ -50,9 +61,14 @@ class Settings:
     drain_seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.retry_after_format not in RETRY_AFTER_FORMATS:
-            raise ValueError(f"retry_after_format: must be one of {', '.join(RETRY_AFTER_FORMATS)}")
-        for name in ("rpm", "tpm", "concurrency_limit", "chunk_chars"):
+        for name, known_ones in (
+            ("retry_after_format", RETRY_AFTER_FORMATS),
+            ("rate_style", RATE_STYLES),
+            ("header_style", HEADER_STYLES),
+        ):
+            if getattr(self, name) not in known_ones:
+                raise ValueError(f"{name}: must be one of {', '.join(known_ones)}")
+        for name in ("rpm", "tpm", "rate_seconds", "concurrency_limit", "chunk_chars"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name}: must be above 0")
@@ -143,6 +159,18 @@ def _rates(name: str, value: Any) -> dict[str, float]:
     return {known(fault): _number(f"{name}.{fault}", rate) for fault, rate in value.items()}
 
 
+def _key_limits(name: str, value: Any) -> dict[str, dict[str, float]]:
+    if not isinstance(value, Mapping) or not all(isinstance(each, Mapping) for each in value.values()):
+        raise ValueError(f"{name}: must be an object of keys, each with rpm or tpm")
+    found: dict[str, dict[str, float]] = {}
+    for key, limits in value.items():
+        wrong = [each for each in limits if each not in ("rpm", "tpm")]
+        if wrong:
+            raise ValueError(f"{name}: unknown {', '.join(wrong)}; known are rpm, tpm")
+        found[key] = {each: _number(f"{name}.{each}", figure) for each, figure in limits.items()}
+    return found
+
+
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "seed": _integer,
     "latency_ms": _number,
@@ -150,6 +178,12 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "rules": _texts,
     "models": _texts,
     "require_key": _texts,
+    "dead_keys": _texts,
+    "empty_keys": _texts,
+    "rate_style": _text,
+    "rate_seconds": _number,
+    "key_limits": _key_limits,
+    "header_style": _text,
     "rpm": _optional(_number),
     "tpm": _optional(_number),
     "windows": _records(Window),

@@ -57,12 +57,32 @@ class Desk:
         self.settings = new
         self._rules: tuple[Rule, ...] = rules
         self._names = names
-        if {"rpm", "tpm"} & options.keys():
-            self._limiter = Limiter(new.rpm, new.tpm, self._clock)
+        if {"rpm", "tpm", "rate_style", "rate_seconds", "key_limits"} & options.keys():
+            self._limiter = self._limited(new.rpm, new.tpm)
+            self._of_key = {
+                key: self._limited(each.get("rpm"), each.get("tpm")) for key, each in new.key_limits.items()
+            }
         if "windows" in options:
             self._usages = [Usage(window, self._clock) for window in new.windows]
         if {"faults", "rates", "seed"} & options.keys():
             self._script = Script(new.faults, new.rates, new.seed)
+
+    def _limited(self, rpm: float | None, tpm: float | None) -> Limiter:
+        settings = self.settings
+        return Limiter(rpm, tpm, self._clock, style=settings.rate_style, seconds=settings.rate_seconds)
+
+    def limiter(self, authorization: str | None) -> Limiter:
+        """That of the key, where it has one of its own."""
+        return self._of_key.get(_key(authorization) or "", self._limiter)
+
+    def accounts(self) -> dict[str, dict[str, float | None]]:
+        """What was granted and refused by each limit: "all", and keys by their fingerprints."""
+        found = {sha256(key.encode()).hexdigest()[:8]: each.account() for key, each in self._of_key.items()}
+        return {"all": self._limiter.account(), **found}
+
+    def reset_accounts(self) -> None:
+        for each in (self._limiter, *self._of_key.values()):
+            each.reset_account()
 
     def open(self, path: str, call: Call, authorization: str | None) -> Entry:
         fingerprint = self._fingerprint(authorization)
@@ -71,13 +91,16 @@ class Desk:
     def gate(self, call: Call, entry: Entry, authorization: str | None) -> Refusal | None:
         """Key, model and limits; a refused request uses up nothing of the script or of a limit."""
         settings = self.settings
-        if settings.require_key and _key(authorization) not in settings.require_key:
+        key = _key(authorization)
+        if (settings.require_key and key not in settings.require_key) or key in settings.dead_keys:
             return refusals.BAD_KEY
+        if key in settings.empty_keys:
+            return refusals.NO_CREDIT
         if settings.models and call.model not in settings.models:
             return refusals.unknown_model(call.model)
         if settings.concurrency_limit is not None and entry.in_flight > settings.concurrency_limit:
             return refusals.slow_down(settings.retry_after)
-        wait = self._limiter.admit(tokens(call.chars))
+        wait = self.limiter(authorization).admit(tokens(call.chars))
         return refusals.slow_down(wait) if wait else None
 
     def fault(self, call: Call, entry: Entry) -> FaultRule | None:
@@ -107,18 +130,25 @@ class Desk:
                 return refusals.usage_limit(wait, self._wall())
         return Places([(usage, usage.take()) for usage in self._usages])
 
-    def headers(self, entry: Entry, refusal: Refusal | None = None) -> dict[str, str]:
-        found = {"x-request-id": f"req_{entry.seq}", **self._limiter.headers()}
-        if refusal is not None and refusal.wait is not None:
+    def headers(self, entry: Entry, authorization: str | None, refusal: Refusal | None = None) -> dict[str, str]:
+        limits = self.limiter(authorization).headers(self.settings.header_style, self._wall)
+        found = {"x-request-id": f"req_{entry.seq}", **limits}
+        if refusal is not None and refusal.wait is not None and self.settings.header_style != "gemini":
             found.update(retry_after(refusal.wait, self.settings.retry_after_format, self._wall))
         return found
 
-    def complete(self, call: Call, entry: Entry, fault: FaultRule | None) -> Completion:
+    def words(self, refusal: Refusal) -> bytes:
+        """The body of a refusal."""
+        if refusal.code == "rate_limit_exceeded" and self.settings.header_style == "gemini":
+            return refusals.quota(refusal)
+        return refusal.body()
+
+    def complete(self, call: Call, entry: Entry, fault: FaultRule | None, authorization: str | None) -> Completion:
         said = message(self._content(call, fault), call, fault)
         entry.input_tokens = tokens(call.chars)
         entry.cached_tokens = self._prefixes.cached(call.prompt) if self.settings.prompt_cache else 0
         entry.output_tokens = said.output_tokens()
-        self._limiter.charge(entry.output_tokens)
+        self.limiter(authorization).charge(entry.output_tokens)
         model = call.model or "stand-in"
         if fault is not None and fault.fault == "wrong_model":
             model = f"{model}-other"

@@ -52,6 +52,19 @@ def slow_down(wait: float) -> Refusal:
     return Refusal(429, "requests", "rate_limit_exceeded", text, wait)
 
 
+def quota(refusal: Refusal) -> bytes:
+    """The body of a refusal as Google words it: all that it says of the limit stands here and in no header."""
+    wait = 0.0 if refusal.wait is None else refusal.wait
+    violation = {"quotaMetric": "generate_requests", "quotaId": "GenerateRequestsPerMinutePerProjectPerModel"}
+    details = [
+        {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation]},
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait:.9f}s"},
+    ]
+    text = "You exceeded your current quota, please check your plan and billing details."
+    error = {"code": 429, "message": text, "status": "RESOURCE_EXHAUSTED", "details": details}
+    return orjson.dumps([{"error": error}])
+
+
 def usage_limit(wait: float, wall: float) -> Refusal:
     extra = {"resets_at": int(wall + wait), "resets_in_seconds": round(wait, 3)}
     code = "usage_limit_reached"

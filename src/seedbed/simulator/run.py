@@ -16,7 +16,7 @@ from aiohttp import web
 
 from seedbed.simulator.config import Settings
 from seedbed.simulator.ledger import Ledger
-from seedbed.simulator.limits import RETRY_AFTER_FORMATS, Window
+from seedbed.simulator.limits import HEADER_STYLES, RATE_STYLES, RETRY_AFTER_FORMATS, Window
 from seedbed.simulator.server import ModelServer
 
 _BACKLOG = 4096
@@ -41,6 +41,10 @@ def parser() -> argparse.ArgumentParser:
     add("--require-key", action="append", metavar="KEY", help="an accepted key; default: any")
     add("--rpm", type=float, help="requests a minute")
     add("--tpm", type=float, help="tokens a minute")
+    add("--rate-style", choices=RATE_STYLES, help="one second of burst and continuous refill, or fixed windows")
+    add("--rate-seconds", type=float, metavar="SECONDS", help="how long a fixed window is")
+    add("--header-style", choices=HEADER_STYLES, help="how limits are told")
+    add("--dead-key", action="append", dest="dead_keys", metavar="KEY", help="a key that is refused")
     add("--window", action="append", dest="windows", type=_window, metavar="N/SECONDS[/KIND]")
     add("--concurrency-limit", type=int, help="requests in flight")
     add("--faults", type=Path, help="a JSON list of fault rules, or a settings object")

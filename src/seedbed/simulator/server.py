@@ -76,8 +76,8 @@ class ModelServer:
 
     async def _refuse(self, request: web.BaseRequest, entry: Entry, refusal: Refusal) -> web.StreamResponse:
         entry.status = refusal.status
-        headers = {**JSON, **self.desk.headers(entry, refusal)}
-        return (await delivery.send(request, refusal.status, headers, refusal.body())).response
+        headers = {**JSON, **self.desk.headers(entry, request.headers.get("authorization"), refusal)}
+        return (await delivery.send(request, refusal.status, headers, self.desk.words(refusal))).response
 
     async def _serve(self, request: web.BaseRequest, call: Call, entry: Entry) -> web.StreamResponse:
         fault = self.desk.fault(call, entry)
@@ -102,7 +102,7 @@ class ModelServer:
         if name == "hang":
             await self.stopping.wait()
             await delivery.reset(request)
-        completion = self.desk.complete(call, entry, fault)
+        completion = self.desk.complete(call, entry, fault, request.headers.get("authorization"))
         wait = latency(self.desk.settings, call.digest) + _delay(fault)
         if wait > 0:
             await asyncio.sleep(wait)
@@ -122,7 +122,7 @@ class ModelServer:
         fault: FaultRule | None,
     ) -> Delivered:
         name = fault.fault if fault else None
-        headers = self.desk.headers(entry)
+        headers = self.desk.headers(entry, request.headers.get("authorization"))
         if call.stream:
             parts = self._events(call, completion, name)
             return await delivery.send_parts(request, {**EVENTS, **headers}, parts)
@@ -141,7 +141,7 @@ class ModelServer:
     ) -> web.StreamResponse:
         """The faults that the socket sees: `cut` and `slow_drip`."""
         kind = EVENTS if call.stream else JSON
-        headers = {**kind, **self.desk.headers(entry)}
+        headers = {**kind, **self.desk.headers(entry, request.headers.get("authorization"))}
         body = b"".join(self._events(call, completion, None)) if call.stream else completion.whole()
         if fault.fault == "cut":
             size = len(body) // 2 if fault.size is None else fault.size
@@ -178,15 +178,17 @@ class ModelServer:
         return _json(self.ledger.since(int(since) if since.isdecimal() else 0))
 
     async def _summary(self, _: web.BaseRequest) -> web.StreamResponse:
-        return _json(self.ledger.summary())
+        return _json({**self.ledger.summary(), "limits": self.desk.accounts()})
 
     async def _reset(self, _: web.BaseRequest) -> web.StreamResponse:
         self.ledger.reset()
+        self.desk.reset_accounts()
         return _json({})
 
     async def _settings(self, _: web.BaseRequest) -> web.StreamResponse:
         shown = self.desk.settings.to_json()
-        return _json({**shown, "require_key": len(shown["require_key"])})
+        secret = ("require_key", "dead_keys", "empty_keys", "key_limits")
+        return _json({**shown, **{name: len(shown[name]) for name in secret}})
 
     async def _configure(self, request: web.BaseRequest) -> web.StreamResponse:
         try:

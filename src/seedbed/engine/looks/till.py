@@ -12,7 +12,7 @@ from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.project import Project, this_host, utc_text
 from seedbed.errors import Locked, UsageError, nearest
 from seedbed.ports.state import State
-from seedbed.ports.state.leases import Lease, Wanted
+from seedbed.ports.state.leases import RATE, Lease, Wanted
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TillReport:
 def till(project: Project) -> TillReport:
     """How the common caps stand. Writes nothing."""
     with looking(project) as look:
-        leases = look.state.leases()
+        leases = [lease for lease in look.state.leases() if not lease.purse.startswith(RATE)]
         caps = []
         for purse in purses_of(project).all(now_ms()):
             spent, unknown = look.state.spent_of(

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+from seedbed.engine.projects.accounts import Account, account_of, check_accounts, find_keys
 from seedbed.engine.projects.binding import BoundStage, bind
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.locks import Locks
@@ -237,22 +238,35 @@ class Project:
         return frozenset({self.model_for(stage), *(self.model_of_tier(tier) for tier in ("default", "mid", "high"))})
 
     def target_for(self, model: str) -> Target:
-        """Endpoint and key of a model. Raises AuthError or ConfigError before anything is sent."""
+        """Endpoint and first key of a model. Raises AuthError or ConfigError before anything is sent."""
+        return self.targets_for(model)[0]
+
+    def targets_for(self, model: str) -> Sequence[Target]:
+        """The same for each key of the model's account that is set, at least one. Raises AuthError or ConfigError."""
         name, slash, model_name = model.partition("/")
         if not slash or not model_name:
             raise ConfigError(f'"{model}" is not a model', hint="Write it as provider/name, such as openai/gpt-5-mini.")
         known = provider(name)
         options = self.settings.table("providers").get(name, {})
         base = self._base_url(name, options, known.base(self._variables(known.url)))
-        key = self._key(name, options, known.key, base)
-        return Target(
-            provider=name,
-            model=model_name,
-            base_url=base,
-            account=self._account(options, known.key),
-            key=key,
-            timeout=float(self.settings.get("run", "timeout")),
-        )
+        account = self.account(name)
+        timeout = float(self.settings.get("run", "timeout"))
+        return [
+            Target(name, model_name, base, account.title(variable or "none"), value, timeout)
+            for variable, value in self._keys(name, account, base)
+        ]
+
+    def account(self, name: str) -> Account:
+        """The account of a provider."""
+        check_accounts(self.settings, self.secrets)
+        said = self.settings.table("providers").get(name, {}).get("key")
+        default = provider(name).key
+        if said is not None and not str(said).startswith("$"):
+            raise ConfigError(
+                f"[providers.{name}] key holds a key itself; it would be written down.",
+                hint=f'Write key = "${default or "NAME"}" and set the variable instead.',
+            )
+        return account_of(self.settings, name, str(said)[1:] if said else default)
 
     def _variables(self, name: str) -> Mapping[str, str]:
         found = self.secrets.find(name) if name else None
@@ -265,23 +279,15 @@ class Project:
             raise ConfigError(f"{url} is not an endpoint", hint="It starts with http:// or https://.")
         return url.rstrip("/")
 
-    def _account(self, options: Mapping[str, Any], default: str) -> str:
-        return str(options.get("key", default)).lstrip("$") or "none"
-
-    def _key(self, name: str, options: Mapping[str, Any], default: str, base: str) -> str | None:
-        said = options.get("key")
-        if said is not None and not str(said).startswith("$"):
-            raise ConfigError(
-                f"[providers.{name}] key holds a key itself; it would be written down.",
-                hint=f'Write key = "${default or "NAME"}" and set the variable instead.',
-            )
-        variable = str(said)[1:] if said else default
-        if not variable:
-            return None
-        if urlsplit(base).hostname in ("127.0.0.1", "localhost", "::1"):
-            found = self.secrets.find(variable)  # a local server may want none
-            return found[0] if found else None
-        return self.secrets.need(variable, name)
+    def _keys(self, name: str, account: Account, base: str) -> Sequence[tuple[str, str | None]]:
+        """(variable, value) of each key; a server on this machine may want none."""
+        found = find_keys(account, self.secrets).found
+        if found:
+            return found
+        if not account.keys or urlsplit(base).hostname in ("127.0.0.1", "localhost", "::1"):
+            return [(account.keys[0] if account.keys else "", None)]
+        self.secrets.need(account.keys[0], name)
+        raise AssertionError("a key that is not found is an error")
 
     def completer(self, name: str) -> Completer:
         """The adapter of one provider, for a look at what it would send."""

@@ -66,8 +66,19 @@ SECTIONS: Mapping[str, Mapping[str, Setting]] = {
 PROVIDER: Mapping[str, Setting] = {
     "base_url": Setting("text", "the endpoint"),
     "key": Setting("text", "the key's variable, as $NAME"),
+    "account": Setting("text", "the account in [accounts] that its models go through; without it that of its own name"),
     "rules": Setting("texts", "modules with rules of the stand-in (offline only)"),
     "seed": Setting("whole", "seed of the stand-in (offline only)"),
+}
+LIMITS: Mapping[str, Setting] = {
+    "requests_per_minute": Setting("count", "requests a minute, for each key"),
+    "tokens_per_minute": Setting("count", "tokens a minute in and out, for each key"),
+    "concurrency": Setting("count", "calls in flight at most, for each key"),
+}
+ACCOUNT: Mapping[str, Setting] = {
+    "keys": Setting("texts", "variables with the account's keys, which share the work"),
+    **LIMITS,
+    "shared": Setting("yes/no", "the limits hold for all keys together, not for each", False),
 }
 PRICE: Mapping[str, Setting] = {
     "input": Setting("number", "USD per million input tokens"),
@@ -98,7 +109,13 @@ STAGE: Mapping[str, Setting] = {
     "gate": Setting("text", "pilot: nothing beyond a pilot is bought before a person has signed"),
     "scores": Setting("texts", "what a reviewer gives each answer, from 1 to 5"),
 }
-NAMED: Mapping[str, Mapping[str, Setting]] = {"providers": PROVIDER, "prices": PRICE, "stages": STAGE}
+NAMED: Mapping[str, Mapping[str, Setting]] = {
+    "providers": PROVIDER,
+    "accounts": ACCOUNT,
+    "limits": LIMITS,
+    "prices": PRICE,
+    "stages": STAGE,
+}
 """Sections whose tables carry names of the user's: `[providers.openai]`, `[stages."q.summary"]`."""
 
 FREE = ("recipe",)

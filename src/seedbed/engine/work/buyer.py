@@ -15,17 +15,15 @@ from typing import Any, Protocol
 
 from seedbed.crashing import point
 from seedbed.engine.work.orders import Bought, Flow, Intake, Marks, Order
+from seedbed.engine.work.places import Place, Places
 from seedbed.errors import BudgetReached, ConfigError, DiskFull, PriceUnknown, ProviderDown, SeedbedError
-from seedbed.events import Draining, Event, Meter, Notice, Waiting
+from seedbed.events import Draining, Event, Meter, Notice
 from seedbed.policy.budget import Short, Till
-from seedbed.policy.limits import Breaker, Gate
+from seedbed.policy.limits import Breaker
 from seedbed.policy.retry import PATIENCE, Again, Ended, GiveUp, History, Patience, Stop, decide
 from seedbed.ports.models import Answer, Completer, Target, Trouble, Wire
 from seedbed.ports.receipts import Ending, EndKind, Intent, Receipt, ReceiptWriter
 from seedbed.records import Request, usd
-
-LONG_WAIT = 3.0
-"""Seconds from which a wait is told."""
 
 SAME_TROUBLE = 5
 """Requests declined as wrong, with none answered, after which the run and not the item is at fault."""
@@ -56,7 +54,7 @@ class Market:
     run: str
     meter: Meter
     emit: Callable[[Event], None]
-    gate: Gate = field(default_factory=Gate)
+    places: Places
     breaker: Breaker = field(default_factory=Breaker)
     grace: float = 20.0
     cheaper: str = ""
@@ -125,6 +123,7 @@ class Buyer:
                 break
         if pending:
             self.freed()
+            self.market.places.end()
             flying = self.market.meter.in_flight
             if flying:
                 self.market.emit(Draining(str(self.flow.error), flying))
@@ -146,24 +145,30 @@ class Buyer:
     async def _buy(self, order: Order) -> Bought:
         intents: list[tuple[Intent, Ending | None]] = []
         history = History(doubts=order.doubts)
+        places = self.market.places
         relearned = 0
         while not self.flow.stopping.is_set():
             try:
-                await self._gate()
-                intent, answer, trouble = await self._try(order, intents)
+                intent, place, wire = await self._intend(order, intents)
+                answer, trouble = await self._send(wire, place)
+                if answer is not None and answer.status == 200:
+                    places.answered(place, intent.id, answer.headers)
+                    return await self._received(order, intent, answer, intents)
+                decision = self._decide(answer, trouble, replace(history, limited=place.strikes))
+                self._leave(place, answer, trouble, decision)
+                await self._no_answer(answer, trouble, intents)
             except _Halted:
                 break
             except (SeedbedError, OSError) as error:
                 self.flow.stop(error)
                 break
-            if answer is not None and answer.status == 200:
-                return await self._received(order, intent, answer, intents)
             if answer is not None and relearned < RELEARNED and self._relearn(order, answer):
                 relearned += 1
                 continue
             self.market.meter.retries += 1
-            decision = self._decide(answer, trouble, history)
             if isinstance(decision, Stop):
+                if places.close_key(place, decision):
+                    continue
                 self.flow.stop(decision.error)
                 break
             if isinstance(decision, GiveUp):
@@ -179,6 +184,17 @@ class Buyer:
         patience = _NO_CONNECTION if trouble is not None and not trouble.sent else PATIENCE
         return decide(_ended(answer, trouble), history, random=self.market.random, patience=patience)
 
+    def _leave(
+        self, place: Place, answer: Answer | None, trouble: Trouble | None, decision: Again | GiveUp | Stop
+    ) -> None:
+        """The place is free again; a rate limit closes it for all before anybody else goes."""
+        places = self.market.places
+        if answer is None:
+            places.failed(place, sent=trouble is None or trouble.sent)
+            return
+        wait = decision.after if isinstance(decision, Again) and decision.limited else None
+        places.declined(place, answer.headers, answer.body, wait)
+
     def _note_give_up(self, decision: GiveUp) -> None:
         """A request that is wrong for every item ends the run with one message, not one for each."""
         if self._worked or decision.finding.code != "bad_request":
@@ -192,42 +208,57 @@ class Buyer:
                 )
             )
 
-    async def _try(
-        self, order: Order, intents: list[tuple[Intent, Ending | None]]
-    ) -> tuple[Intent, Answer | None, Trouble | None]:
+    async def _intend(self, order: Order, intents: list[tuple[Intent, Ending | None]]) -> tuple[Intent, Place, Wire]:
+        """Money from the till, a place under the limits, and an intent that is durable."""
         market = self.market
         offer = self._offer(order, order.request)
         intent = self._intent(order, offer)
         self.marks.opened(order.stage.name, intent.id)
         offer, intent = await self._reserve(order, offer, intent)
-        wire, target = offer.wire, offer.target
-        completer = market.completers[target.provider]
+        place = await market.places.take(order.stage.name, offer.target.name, order.request, len(order.items))
+        if place is None:
+            market.till.refund(intent.id)
+            raise _Halted
+        if place.target.account != intent.account:
+            intent = replace(intent, account=place.target.account)
         intents.append((intent, None))
         point("before an intent")
         await self._durable(market.writer.intend, intent)
         point("after an intent")
         if self.flow.stopping.is_set() or getattr(market.writer, "low_on_space", False):
+            market.places.unsent(place)
             await self._end(intents, "closed", "never sent")
             if not self.flow.stopping.is_set():
                 raise DiskFull(
                     "The disk is full; what was in flight is stored.", hint="Make room, then run the same command."
                 )
             raise _Halted
-        meter = market.meter
+        return intent, place, offer.wire
+
+    async def _send(self, wire: Wire, place: Place) -> tuple[Answer | None, Trouble | None]:
+        target, meter = place.target, self.market.meter
         meter.in_flight += 1
         meter.calls += 1
         meter.peak_in_flight = max(meter.peak_in_flight, meter.in_flight)
         try:
-            answer = await completer.send(wire, target)
+            return await self.market.completers[target.provider].send(wire, target), None
         except Trouble as trouble:
-            await self._end(intents, "doubt" if trouble.sent else "closed", f"{trouble.kind}: {trouble}")
-            return intent, None, trouble
+            return None, trouble
+        except BaseException:
+            self.market.places.failed(place, sent=True)
+            raise
         finally:
             meter.in_flight -= 1
-        if answer.status != 200:
+
+    async def _no_answer(
+        self, answer: Answer | None, trouble: Trouble | None, intents: list[tuple[Intent, Ending | None]]
+    ) -> None:
+        """The intent ends without a receipt."""
+        if trouble is not None:
+            await self._end(intents, "doubt" if trouble.sent else "closed", f"{trouble.kind}: {trouble}")
+        elif answer is not None:
             words = answer.body[:300].decode("utf-8", "replace")
             await self._end(intents, "closed", f"HTTP {answer.status} {words}")
-        return intent, answer, None
 
     def _offer(self, order: Order, request: Request) -> _Offer:
         market = self.market
@@ -349,19 +380,10 @@ class Buyer:
         target = found.target
         return found, replace(intent, model=target.name, account=target.account, reserved=found.worst)
 
-    async def _gate(self) -> None:
-        while (seconds := self.market.gate.wait(self.market.clock())) > 0:
-            await self._sleep(seconds)
-            if self.flow.stopping.is_set():
-                raise _Halted
-
     async def _wait(self, decision: Again) -> bool:
         """Wait as decided; False when the provider counts as down or the run stops."""
         market = self.market
-        if decision.limited:
-            market.gate.close(market.clock(), decision.after)
-            if decision.after >= LONG_WAIT:
-                market.emit(Waiting(decision.reason, decision.after))
+        if decision.limited:  # the line for the next place is the wait
             return not self.flow.stopping.is_set()
         if market.breaker.failed(market.clock(), worked_before=self._worked):
             self.flow.stop(

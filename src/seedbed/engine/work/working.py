@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from seedbed import conditions
 from seedbed.crashing import point
+from seedbed.engine.projects.accounts import find_keys, limits_of_model
 from seedbed.engine.projects.binding import BoundStage
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.locks import Locks
@@ -24,6 +25,7 @@ from seedbed.engine.work.gate import Gate
 from seedbed.engine.work.leasing import Leasing
 from seedbed.engine.work.leftovers import Leftovers, settle_first, settled_marks, unsettled
 from seedbed.engine.work.orders import Flow, Intake, Marks, Order, Spent, order_for
+from seedbed.engine.work.places import Lanes, Places
 from seedbed.engine.work.reader import Desk, Reader, UserCodeError, check, outcome_of
 from seedbed.engine.work.rounds import (
     Derivation,
@@ -35,6 +37,7 @@ from seedbed.engine.work.rounds import (
     passed,
     worklist_path,
 )
+from seedbed.engine.work.sharing import Sharing
 from seedbed.engine.work.worklist import Worklist
 from seedbed.errors import GateError, SeedbedError, Stopped, UsageError
 from seedbed.events import Meter, Notice, RoundOpened
@@ -65,6 +68,7 @@ class Shift:
     leasing: Leasing | None = field(default=None, init=False)
     _open: ExitStack = field(default_factory=ExitStack, init=False)
     _writer: ReceiptWriter | None = field(default=None, init=False)
+    _sharing: Sharing | None = field(default=None, init=False)
     _marks: Marks | None = field(default=None, init=False)
 
     @property
@@ -86,17 +90,36 @@ class Shift:
             self._marks = Marks(self.writer.name)
         return self._marks
 
+    @cached_property
+    def lanes(self) -> Lanes:
+        """What binds each model's calls; a model's endpoint and keys are looked up once."""
+        project = self.project
+        return Lanes(
+            project.account,
+            project.targets_for,
+            lambda model: limits_of_model(project.settings, model),
+            time.monotonic,
+            self.concurrency,
+        )
+
+    def share_limits(self) -> Sharing:
+        """Take part in the limits that other processes may use too."""
+        if self._sharing is None:
+            self._sharing = Sharing(self.project, self.lanes, self.locks, self.run, os.getpid())
+            self._sharing.start(self.state)
+            self._open.callback(self._sharing.close)
+            self.lanes.share = 0.0
+        self._sharing.look()
+        return self._sharing
+
     def targets(self, gate: Gate | None = None) -> Targets:
-        """Where requests go; a model's endpoint and key are looked up once. A gate may not know the model."""
-        known: dict[str, Target] = {}
+        """Where requests go, on the first of the account's keys. A gate may not know the model."""
 
         def target(request: Request) -> Target:
             model = self.project.model_of(request)
             if gate is not None:
                 gate.allow(model)
-            if model not in known:
-                known[model] = self.project.target_for(model)
-            return known[model]
+            return self.lanes.offers(model)[0].target
 
         return target
 
@@ -452,6 +475,11 @@ class _Buying(_Job):
         """Key, endpoint and price, before any spending."""
         request = Request(self.stage.stage.tier, (), model=self.stage.stage.model)
         targets(request)
+        project = self.shift.project
+        account = project.account(project.model_of(request).partition("/")[0])
+        keys = find_keys(account, project.secrets)
+        if keys.found and (keys.missing or keys.same):
+            project.emit(Notice(keys.text(account)))
 
     async def _work(self, targets: Targets) -> None:
         loop = asyncio.get_running_loop()
@@ -459,6 +487,10 @@ class _Buying(_Job):
         high = max(64, shift.concurrency * 2)
         intake = Intake(loop, high)
         flow = self.flow = Flow(intake.finish)
+        sharing = shift.share_limits()
+        places = Places(shift.lanes, shift.meter, project.emit, sharing.waits)
+        sharing.changed = lambda: _hop(loop, lambda: places.spread(sharing.shares))
+        places.spread(sharing.shares)
         market = Market(
             completers=project.completers,
             target=targets,
@@ -471,13 +503,14 @@ class _Buying(_Job):
             run=shift.run,
             meter=shift.meter,
             emit=project.emit,
+            places=places,
             breaker=Breaker(patience=float(project.settings.get("run", "patience"))),
             grace=float(project.settings.get("run", "grace")),
             cheaper=shift.cheaper,
         )
         reader = Reader(
             self.stage,
-            self._desk(project.state()),
+            replace(self._desk(project.state()), used=places.used),
             flow,
             shift.marks,
             ask_again=lambda orders: intake.offer(orders, first=True),

@@ -96,6 +96,9 @@ class Leases(Protocol):
         ...
 
 
+RATE = "rate "
+"""How names of purses begin that hold parts of rate limits, and no money."""
+
 EVER = 0
 """``expires`` of a holder that ended."""
 

@@ -1,0 +1,86 @@
+"""Two real processes on one state under one limit. The simulator's ledger is the witness."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import closing
+from typing import Any
+
+from tests.engine.crashing import start
+from tests.engine.projects import SHAPE, Table, waiting_until
+
+from seedbed import Project, Scope, Spend, Stage, fills, run
+from seedbed.ports.state.leases import RATE
+from seedbed.simulator import Simulator
+
+RPM = 1800
+LIMIT = {"accounts__openai": {"requests_per_minute": RPM}}
+
+
+def leases(project: Project) -> list[Any]:
+    with closing(project.state()) as state:
+        return [lease for lease in state.leases() if lease.purse.startswith(RATE)]
+
+
+def summary() -> Stage:
+    return Stage("q.summary", fills("questions", ["summary"]), prompt="Sum up.\n<!-- item -->\n{{ text }}", shape=SHAPE)
+
+
+def rate_after(sim: Simulator, moment: float) -> float:
+    """The share of the limit that was granted from then on."""
+    times = [entry["time"] for entry in sim.ledger() if entry["status"] == 200 and entry["time"] >= moment]
+    return float((len(times) - 1) / ((times[-1] - times[0]) * RPM / 60))
+
+
+def test_two_processes_share_a_limit_and_neither_overruns_it(table: Table, sim: Simulator) -> None:
+    table.add(range(21, 301))
+    sim.configure(latency_ms=30.0, rpm=RPM)
+
+    children = [start(table, "plain", LIMIT, part) for part in ("1/2", "2/2")]
+    said = [child.communicate()[0].strip() for child in children]
+
+    books = sim.summary()["limits"]["all"]
+    assert said == ["done", "done"]
+    assert (books["granted"], books["refused"]) == (300, 0)
+    assert books["use_of_requests"] >= 0.8
+    assert leases(table.project(summary())) == []
+
+
+def test_the_part_of_a_killed_process_goes_to_the_others(table: Table, sim: Simulator) -> None:
+    table.add(range(21, 401))
+    sim.configure(latency_ms=30.0, rpm=RPM)
+    first, second = (start(table, "plain", LIMIT, part) for part in ("1/2", "2/2"))
+    waiting_until(lambda: sim.summary()["complete"] >= 60)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    killed = sim.ledger()[-1]["time"]
+
+    assert second.communicate()[0].strip() == "done"
+
+    assert sim.summary()["limits"]["all"]["refused"] == 0
+    assert rate_after(sim, killed + 2.5) >= 0.85
+    assert leases(table.project(summary())) == []
+
+
+def test_one_that_starts_after_a_kill_waits_for_nobody(table: Table, sim: Simulator) -> None:
+    sim.configure(latency_ms=30.0, rpm=RPM)
+    child = start(table, "plain", LIMIT)
+    waiting_until(lambda: sim.summary()["complete"] >= 5)
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate()
+    assert leases(table.project(summary())) != []
+    sim.reset()
+
+    report = run(table.project(summary(), **LIMIT), None, Scope(), Spend(concurrency=8))
+
+    assert report.error is None and sim.summary()["limits"]["all"]["refused"] == 0
+    assert leases(table.project(summary())) == []
+
+
+def test_where_no_limit_is_known_nothing_is_written(table: Table, sim: Simulator) -> None:
+    sim.configure(latency_ms=5.0)
+    seen: list[Any] = []
+    project = table.project(summary())
+    project.listeners.append(lambda event: seen.extend(leases(project)))
+    assert run(project).error is None and seen == []
