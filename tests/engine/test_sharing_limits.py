@@ -11,6 +11,7 @@ from tests.engine.crashing import start
 from tests.engine.projects import SHAPE, Table, waiting_until
 
 from seedbed import Project, Scope, Spend, Stage, fills, run
+from seedbed.errors import LimitReached
 from seedbed.ports.state.leases import RATE
 from seedbed.simulator import Simulator
 
@@ -23,8 +24,9 @@ def leases(project: Project) -> list[Any]:
         return [lease for lease in state.leases() if lease.purse.startswith(RATE)]
 
 
-def summary() -> Stage:
-    return Stage("q.summary", fills("questions", ["summary"]), prompt="Sum up.\n<!-- item -->\n{{ text }}", shape=SHAPE)
+def summary(**more: Any) -> Stage:
+    prompt = "Sum up.\n<!-- item -->\n{{ text }}"
+    return Stage("q.summary", fills("questions", ["summary"]), prompt=prompt, shape=SHAPE, **more)
 
 
 def rate_after(sim: Simulator, moment: float) -> float:
@@ -76,6 +78,37 @@ def test_one_that_starts_after_a_kill_waits_for_nobody(table: Table, sim: Simula
 
     assert report.error is None and sim.summary()["limits"]["all"]["refused"] == 0
     assert leases(table.project(summary())) == []
+
+
+def test_a_limit_of_a_day_counts_over_all_runs(table: Table, sim: Simulator) -> None:
+    table.add(range(21, 41))
+    sim.configure(latency_ms=5.0)
+    day = {"accounts__openai": {"requests_per_day": 30}}
+
+    first = run(table.project(summary(), **day), None, Scope(limit=12), Spend(concurrency=8))
+    second = run(table.project(summary(), **day), None, Scope(), Spend(concurrency=8))
+    third = run(table.project(summary(), **day), None, Scope(), Spend(concurrency=8))
+
+    assert first.error is None
+    for report in (second, third):
+        assert isinstance(report.error, LimitReached) and "30 requests a day" in report.error.what
+    assert sim.summary()["requests"] == 30
+    assert run(table.project(summary()), None, Scope(), Spend(concurrency=8)).error is None
+
+
+def test_a_limit_of_a_day_in_tokens_goes_on_with_another_key(table: Table, sim: Simulator, monkeypatch: Any) -> None:
+    monkeypatch.setenv("KEY_ONE", "sk-one")
+    monkeypatch.setenv("KEY_TWO", "sk-two")
+    sim.configure(latency_ms=5.0)
+    day = {"accounts__openai": {"keys": ["KEY_ONE", "KEY_TWO"], "tokens_per_day": 700}}
+
+    report = run(table.project(summary(max_output=20), **day), None, Scope(), Spend(concurrency=1))
+
+    books = sim.summary()
+    spent = books["input_tokens"] + books["output_tokens"]
+    assert report.error is None or isinstance(report.error, LimitReached)
+    assert len(books["key_fingerprints"]) == 2
+    assert spent <= 1400 + 2 * 60
 
 
 def test_where_no_limit_is_known_nothing_is_written(table: Table, sim: Simulator) -> None:

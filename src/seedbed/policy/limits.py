@@ -264,6 +264,29 @@ class Flight:
         self._base, self._since = math.inf, now
 
 
+@dataclass
+class Quota:
+    """So many a day. ``granted`` is what this process may use, a little ahead of what it has ``taken``.
+
+    Whoever keeps the day's books grants more, and says ``over`` when nothing is left of today.
+    """
+
+    what: What
+    most: int
+    granted: float = 0.0
+    taken: float = 0.0
+    over: bool = False
+
+    @property
+    def left(self) -> float:
+        return self.granted - self.taken
+
+    @property
+    def ahead(self) -> int:
+        """What is granted at once: a hundredth of the day."""
+        return max(1, self.most // 100)
+
+
 @dataclass(slots=True)
 class Ticket:
     """A place that a call holds: when it was given, what it took, and how much had been sent then."""
@@ -293,11 +316,15 @@ class Lane:
         self._struck = -math.inf
         self._counts = [0.0, 0.0, 0.0, 0.0]
         self.known: list[tuple[int, Rate]] = []
+        per_day: dict[What, float | None] = {"requests": limits.requests_per_day, "tokens": limits.tokens_per_day}
+        self.quotas = [
+            (at, Quota(what, int(most))) for at, what in enumerate(KINDS) if (most := per_day.get(what)) is not None
+        ]
         self._list()
 
     def _list(self) -> None:
         self.known = [(at, rate) for at, rate in enumerate(self.rates) if rate.per_minute is not None]
-        self.counts_tokens = any(at for at, _ in self.known)
+        self.counts_tokens = any(at for at, _ in (*self.known, *self.quotas))
 
     # ---- may it go
 
@@ -308,12 +335,18 @@ class Lane:
             wait = max(wait, self.closed_until - now)
         for at, rate in self.known:
             wait = max(wait, rate.wait(now, cost[at]))
+        for at, quota in self.quotas:
+            if quota.left < min(cost[at], 1.0):  # the last call of a day may take a little of tomorrow's tokens
+                return math.inf
         return wait
 
     def binding(self, now: float, cost: Cost) -> str:
         """In words, what the wait is for; blank when there is none."""
         if self.closed_until > now:
             return f"a rate limit of {self.name}"
+        for at, quota in self.quotas:
+            if quota.left < min(cost[at], 1.0):
+                return f"{quota.most:,} {quota.what} a day ({self.name})"
         waits = [(rate.wait(now, cost[at]), rate) for at, rate in self.known]
         longest, rate = max(waits, key=lambda each: each[0], default=(0.0, None))
         if rate is not None and longest > 0:
@@ -327,6 +360,8 @@ class Lane:
         for at, rate in self.known:
             rate.take(now, cost[at])
             self._counts[at] += cost[at]
+        for at, quota in self.quotas:
+            quota.taken += cost[at]
         return ticket
 
     def back(self) -> None:
@@ -338,12 +373,17 @@ class Lane:
         self.back()
         for at, rate in self.known:
             rate.give(ticket.cost[at])
+        for at, quota in self.quotas:
+            quota.taken -= ticket.cost[at]
 
     def settle(self, ticket: Ticket, actual: Cost) -> None:
         """The tokens that the call took in truth; those of a call that was refused are 0."""
         for at, rate in self.known:
             if at:
                 rate.give(ticket.cost[at] - actual[at])
+        for at, quota in self.quotas:
+            if at:
+                quota.taken -= ticket.cost[at] - actual[at]
 
     # ---- what its end teaches
 
@@ -400,6 +440,11 @@ class Lane:
     def limited(self) -> bool:
         """Whether there is a limit that processes could share."""
         return bool(self.known) or self.flight.common < math.inf
+
+    @property
+    def over(self) -> Quota | None:
+        """The quota of which nothing is left today."""
+        return next((quota for _, quota in self.quotas if quota.over and quota.left < 1), None)
 
     @property
     def sent(self) -> Cost:

@@ -73,6 +73,8 @@ PROVIDER: Mapping[str, Setting] = {
 LIMITS: Mapping[str, Setting] = {
     "requests_per_minute": Setting("count", "requests a minute, for each key"),
     "tokens_per_minute": Setting("count", "tokens a minute in and out, for each key"),
+    "requests_per_day": Setting("count", "requests a day (UTC), for each key"),
+    "tokens_per_day": Setting("count", "tokens a day (UTC) in and out, for each key"),
     "concurrency": Setting("count", "calls in flight at most, for each key"),
 }
 ACCOUNT: Mapping[str, Setting] = {

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from seedbed.engine.projects.accounts import Account
+from seedbed.errors import LimitReached
 from seedbed.events import Event, KeyClosed, Meter, Waiting
 from seedbed.policy.headers import stated_limits
 from seedbed.policy.limits import NOTHING, ONE, Cost, Estimate, Key, Lane, Limits, Ticket
@@ -22,6 +24,7 @@ from seedbed.records import Request, Usage
 
 LONG_WAIT = 3.0
 """Seconds from which a wait is told."""
+DAY = 86_400
 LOOK = 0.05
 """Seconds between two looks at the limits that answers state."""
 
@@ -76,13 +79,17 @@ class Lanes:
                 self._lanes[name].spread(self.share)
         return self._lanes[name]
 
+    def all(self) -> Iterator[Offer]:
+        """Each key with each model that was asked for so far."""
+        for offers in list(self._offers.values()):
+            yield from offers
+
     def widest(self) -> Mapping[str, list[Lane]]:
         """The lanes that processes share, by the name of the widest: a key's, or a model's where the key has none."""
         found: dict[str, list[Lane]] = {}
-        for offers in list(self._offers.values()):
-            for offer in offers:
-                lanes = found.setdefault(offer.lanes[0].name, [])
-                lanes.extend(lane for lane in offer.lanes if lane not in lanes)
+        for offer in self.all():
+            lanes = found.setdefault(offer.lanes[0].name, [])
+            lanes.extend(lane for lane in offer.lanes if lane not in lanes)
         return found
 
 
@@ -161,11 +168,17 @@ class Places:
     """Hands out places on one event loop. Everything but ``used`` is called on it."""
 
     def __init__(
-        self, lanes: Lanes, meter: Meter, emit: Callable[[Event], None], starved: Callable[[str], None] = lambda _: None
+        self,
+        lanes: Lanes,
+        meter: Meter,
+        emit: Callable[[Event], None],
+        stop: Callable[[BaseException], None],
+        starved: Callable[[str, bool], None] = lambda _name, _dry: None,
     ) -> None:
         self.lanes = lanes
         self.meter = meter
         self.emit = emit
+        self.stop = stop
         self.starved = starved
         self.clock = lanes.clock
         self._loop = asyncio.get_running_loop()
@@ -286,8 +299,9 @@ class Places:
             return
         lane = max(waited, key=lambda each: each.wait(now, cost))
         self.meter.held_by = lane.binding(now, cost)
-        for name in {offer.lanes[0].name for offer in offers if any(each in waited for each in offer.lanes)}:
-            self.starved(name)
+        for offer in offers:
+            if any(each in waited for each in offer.lanes):
+                self.starved(offer.lanes[0].name, any(q.left < 1 for each in offer.lanes for _, q in each.quotas))
         if LONG_WAIT <= wait < math.inf and now + wait > self._told + 1.0:
             self._told = now + wait
             self.emit(Waiting(self.meter.held_by, wait))
@@ -298,12 +312,26 @@ class Places:
             self._pump(line)
 
     def spread(self, shares: Mapping[str, float]) -> None:
-        """This process's parts of the limits that it shares with others."""
+        """This process's parts of the limits that it shares with others; and whose day is over."""
+        self._close_spent()
         for name, lanes in self.lanes.widest().items():
             if name in shares:
                 for lane in lanes:
                     lane.spread(shares[name])
         self.wake()
+
+    def _close_spent(self) -> None:
+        for offer in self.lanes.all():
+            spent = next((quota for lane in offer.lanes if (quota := lane.over) is not None), None)
+            if spent is None or offer.key.closed is not None:
+                continue
+            seconds = float(DAY - time.time() % DAY)
+            what = (
+                f"The {spent.most:,} {spent.what} a day of {offer.key.name} are used; the next day begins at 00:00 UTC."
+            )
+            error = LimitReached(what, hint="The same command goes on then.")
+            if not self._close(offer.key, Stop(error, seconds, "usage limit")):
+                self.stop(error)
 
     def wake(self) -> None:
         """Somebody may go now who could not before."""
@@ -370,16 +398,21 @@ class Places:
 
     def close_key(self, place: Place, stop: Stop) -> bool:
         """Sets a key aside, with one message; False when the account has no other that can be used."""
-        key = place.offer.key
-        now = self.clock()
         if stop.closes is None:
             return False
+        first = place.offer.key.closed is None
+        others = self._close(place.offer.key, stop)
+        if first:
+            self._again(place)
+        return others
+
+    def _close(self, key: Key, stop: Stop) -> bool:
+        now = self.clock()
         others = [each.name for each in self.lanes.keys[key.account] if each is not key and each.usable(now)]
-        if key.closed is None:
+        if key.closed is None and stop.closes is not None:
             key.closed = stop.closes
             key.until = None if stop.after is None else now + stop.after
             self.emit(KeyClosed(key.account, key.name, stop.closes, stop.after, stop.error.what, tuple(others)))
-            self._again(place)
         return bool(others)
 
     # ---- tokens, told by the reader's thread

@@ -7,17 +7,19 @@ held is then free for the others. Where no limit is known nothing is written.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.locks import Locks
-from seedbed.engine.projects.project import Project, this_host
+from seedbed.engine.projects.project import Project, this_host, utc_text
 from seedbed.engine.work.places import Lanes
 from seedbed.errors import SeedbedError
-from seedbed.policy.limits import Lane
+from seedbed.policy.limits import Lane, Quota
 from seedbed.policy.sharing import WHOLE, Member, claim
 from seedbed.ports.state import State
 from seedbed.ports.state.leases import RATE, Holder, Lease, Wanted
@@ -28,9 +30,19 @@ SOON = 0.2
 """The same for a process that holds nothing and wants something."""
 EXPIRES = 10_000
 """Milliseconds after which a process that gave no sign has lost its part."""
+_TODAY = f"{RATE}of a day: "
 _PARTS = f"{RATE}parts of "
 _WAITS = f"{RATE}waits for "
 _MANY = 2**31
+
+
+@dataclass
+class _Drawn:
+    """What this process holds of a day's limit: ``before`` is what the quota had counted when it began."""
+
+    quota: Quota
+    before: float
+    held: int = 0
 
 
 class Sharing:
@@ -48,6 +60,7 @@ class Sharing:
         self._name = f"limits of {run}"
         self._starved: set[str] = set()
         self._held: dict[str, int] = {}
+        self._quotas: dict[str, _Drawn] = {}
         self._sent: dict[str, tuple[float, tuple[float, ...]]] = {}
         self._beaten = time.monotonic()
         self._wake = threading.Event()
@@ -56,6 +69,7 @@ class Sharing:
 
     def start(self, state: State) -> None:
         """Take a part of each limit that is known, before the first call."""
+        self._forget_days(state)
         self._beat(state)
         self._thread.start()
 
@@ -63,9 +77,11 @@ class Sharing:
         """A limit has become known, or somebody begins to wait with no part."""
         self._wake.set()
 
-    def waits(self, name: str) -> None:
-        """Calls wait for that limit."""
+    def waits(self, name: str, dry: bool) -> None:
+        """Calls wait for that limit; ``dry``: for more of the day's."""
         self._starved.add(name)
+        if dry:
+            self._wake.set()
 
     def close(self) -> None:
         """Give everything back."""
@@ -89,15 +105,20 @@ class Sharing:
                     state = state or self._project.state()
                     self._beat(state)
                 self._ending.wait(SOON / 2)
-            if self._held:
-                with suppress(SeedbedError):
+            with suppress(SeedbedError):
+                if self._held:
                     state = state or self._project.state()
                     state.reckon(self._name, {}, this_host())
+                if self._quotas:
+                    state = state or self._project.state()
+                    self._end_day(state)
         finally:
             if state is not None:
                 state.close()
 
     def _beat(self, state: State) -> None:
+        if self._draw(state):
+            self.changed()
         shared = {name: lanes for name, lanes in self._lanes.widest().items() if any(lane.limited for lane in lanes)}
         if not shared:
             return
@@ -133,7 +154,11 @@ class Sharing:
     def _others(self, state: State) -> list[Lease]:
         """Leases on limits of processes that live; those of killed ones are given back."""
         now, here = now_ms(), this_host()
-        leases = [each for each in state.leases() if each.purse.startswith(RATE) and each.holder.name != self._name]
+        leases = [
+            each
+            for each in state.leases()
+            if each.purse.startswith((_PARTS, _WAITS)) and each.holder.name != self._name
+        ]
         gone = {
             each.holder.name
             for each in leases
@@ -149,3 +174,54 @@ class Sharing:
         before, counts = self._sent.get(name, (now, lane.sent))
         self._sent[name] = (now, lane.sent)
         return lane.used(counts, now - before)
+
+    # ------------------------------------------------------------------------------- limits of a day
+
+    def _draw(self, state: State) -> bool:
+        """Get more of each day's limit before it runs out; whether anything has changed."""
+        today = utc_text()[:10]
+        wanted: list[tuple[_Drawn, Wanted]] = []
+        for lane in {lane.name: lane for offer in self._lanes.all() for lane in offer.lanes}.values():
+            for _, quota in lane.quotas:
+                purse = f"{_TODAY}{quota.what} of {lane.name} on {today}"
+                drawn = self._quotas.get(purse)
+                if drawn is None:
+                    drawn = self._quotas[purse] = _Drawn(quota, quota.taken)
+                    quota.granted, quota.over = quota.taken, False
+                if not quota.over and quota.left < quota.ahead / 2:
+                    need = 1 if quota.what == "requests" else max(1, quota.ahead // 10)
+                    asked = Wanted(purse, quota.most, drawn.held, need, quota.ahead, counted=False)
+                    wanted.append((drawn, asked))
+        over = any(drawn.quota.over for drawn in self._quotas.values())
+        if not wanted:
+            return over
+        granted = state.lease(self._of_day(), [asked for _, asked in wanted], joined=False) or ()
+        for (drawn, asked), found in zip(wanted, granted, strict=True):
+            drawn.held += found.amount
+            drawn.quota.granted += found.amount
+            drawn.quota.over = found.amount < asked.need
+        return True
+
+    def _of_day(self) -> Holder:
+        now = now_ms()
+        return Holder(f"days of {self._run}", this_host(), self._pid, self._run, now, now + EXPIRES)
+
+    def _end_day(self, state: State) -> None:
+        """What was used stays in the day's books; what was got ahead goes back."""
+        state.lease(
+            self._of_day(),
+            [
+                Wanted(purse, drawn.quota.most, math.ceil(max(0.0, drawn.quota.taken - drawn.before)), counted=False)
+                for purse, drawn in self._quotas.items()
+            ],
+            joined=False,
+        )
+        state.leave(f"days of {self._run}")
+
+    def _forget_days(self, state: State) -> None:
+        """Books of days that are over."""
+        today = utc_text()[:10]
+        old = [each for each in state.leases() if each.purse.startswith(_TODAY)]
+        for name in {each.holder.name for each in old if not each.purse.endswith(today)}:
+            kept = {each.purse: each.held for each in old if each.holder.name == name and each.purse.endswith(today)}
+            state.reckon(name, kept, this_host())

@@ -488,7 +488,7 @@ class _Buying(_Job):
         intake = Intake(loop, high)
         flow = self.flow = Flow(intake.finish)
         sharing = shift.share_limits()
-        places = Places(shift.lanes, shift.meter, project.emit, sharing.waits)
+        places = Places(shift.lanes, shift.meter, project.emit, flow.stop, sharing.waits)
         sharing.changed = lambda: _hop(loop, lambda: places.spread(sharing.shares))
         places.spread(sharing.shares)
         market = Market(
