@@ -9,6 +9,7 @@ import pytest
 from tests.engine.projects import SHAPE, Table
 
 from seedbed import Call, Item, Scope, Spend, Stage, fills, run
+from seedbed.engine.projects.origins import _values, configuration
 from seedbed.errors import AuthError, ConfigError, LimitReached
 from seedbed.events import KeyClosed, Waiting
 from seedbed.simulator import Simulator
@@ -191,6 +192,24 @@ def test_one_key_in_two_accounts_is_refused(
     for keys, words in ((["KEY_ONE"], "KEY_ONE is in"), (["KEY_THREE"], "The key of KEY_THREE is in")):
         with pytest.raises(ConfigError, match=words):
             run(table.project(summary(), **two_keys, accounts__other={"keys": keys}))
+
+
+def test_a_key_in_place_of_its_name_is_refused_and_not_shown(table: Table) -> None:
+    for key in ("sk-live-0123456789", "AIzaSyD0123456789abcdef"):
+        project = table.project(summary(), accounts__openai={"keys": [key]})
+        with pytest.raises(ConfigError, match="not the name of a variable") as raised:
+            run(project)
+        assert key not in str(raised.value)
+        shown = [value for value in _values(project) if value.name == "accounts.openai"]
+        assert [value.value for value in shown] == [{"keys": ["…"]}]
+
+
+def test_the_configuration_names_each_key_of_an_account(table: Table, two_keys: dict[str, Any]) -> None:
+    found = configuration(table.project(summary(), **two_keys)).keys
+    assert [(key.variable, key.found) for key in found][:2] == [
+        ("KEY_ONE", "the environment"),
+        ("KEY_TWO", "the environment"),
+    ]
 
 
 def test_two_variables_with_one_key_are_one_key(

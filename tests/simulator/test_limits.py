@@ -174,6 +174,49 @@ def test_too_many_at_once_are_refused(caller: Caller, until: Until) -> None:
         hanging.close()
 
 
+def test_a_fixed_window_lets_all_of_it_through_at_once(caller: Caller) -> None:
+    caller.model.configure(rpm=3, rate_style="fixed")
+    statuses = [caller.ask().status for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    headers = caller.ask().headers
+    assert headers["x-ratelimit-remaining-requests"] == "0" and headers["x-ratelimit-limit-requests"] == "3"
+
+
+def test_a_key_can_have_a_limit_of_its_own_be_dead_or_empty(caller: Caller) -> None:
+    caller.model.configure(key_limits={"sk-a": {"rpm": 60}}, dead_keys=["sk-b"], empty_keys=["sk-c"])
+    assert [caller.ask(key="sk-a").status for _ in range(2)] == [200, 429]
+    assert caller.ask(key="sk-d").status == caller.ask().status == 200
+    assert caller.ask(key="sk-b").status == 401
+    assert caller.ask(key="sk-c").json()["error"]["code"] == "insufficient_quota"
+    limits = caller.model.summary()["limits"]
+    assert (limits["all"]["granted"], [limits[name]["refused"] for name in limits if name != "all"]) == (2, [1])
+
+
+@pytest.mark.parametrize("style", ["anthropic", "gemini", "none", "nonsense"])
+def test_limits_are_told_in_the_style_that_was_asked_for(caller: Caller, style: str) -> None:
+    caller.model.configure(rpm=60, header_style=style)
+    caller.ask()
+    refused = caller.ask()
+    openai = [name for name in refused.headers if name.startswith("x-ratelimit")]
+    assert refused.status == 429 and bool(openai) == (style == "nonsense")
+    assert ("anthropic-ratelimit-requests-reset" in refused.headers) == (style == "anthropic")
+    assert (b"retryDelay" in refused.body, "retry-after" in refused.headers) == (style == "gemini", style != "gemini")
+
+
+def test_the_ledger_counts_what_was_granted_and_which_share_that_is() -> None:
+    clock = Clock()
+    limiter = Limiter(600, None, clock)
+    for _ in range(31):
+        clock.now += 0.1
+        assert limiter.admit(5) == 0
+    for _ in range(9):
+        limiter.admit(5)
+    limiter.admit(5)
+    books = limiter.account()
+    assert (books["granted"], books["refused"], books["tokens"]) == (40, 1, 200)
+    assert books["use_of_requests"] == pytest.approx(39 / 30, abs=1e-3)
+
+
 def test_a_date_is_readable(caller: Caller) -> None:
     caller.model.configure(retry_after_format="date", faults=[{"fault": "rate_limit", "seconds": 30}])
     refused = caller.ask()

@@ -7,7 +7,7 @@ import platform
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +17,6 @@ from typing import Literal
 from seedbed.engine.projects.project import Project, find_root, open_project
 from seedbed.engine.projects.settings import FILE
 from seedbed.errors import SeedbedError
-from seedbed.ports.models.registry import provider
 
 Mark = Literal["ok", "note", "bad"]
 LOW_DISK = 500 * 1024 * 1024
@@ -110,23 +109,23 @@ def _models(project: Project) -> Iterator[Fact]:
     for tier in TIERS:
         try:
             model = project.model_of_tier(tier)
-            known = provider(model.partition("/")[0])
+            names = project.account(model.partition("/")[0]).keys
         except SeedbedError as error:
             yield Fact(f"tier {tier}", "bad", _words(error), error.exit_code)
             continue
         price = project.prices.row(model)
         cost = "price unknown" if price is None else f"price known ({price['source']})"
-        name = _key_name(project, model, known.key)
-        found = project.secrets.find(name) if name else None
-        key = "no key needed" if not name else f"{name} from {found[1]}" if found else f"{name} is not set"
+        keys, there = _keys(project, names)
         needed = tier == "default" or tier in used
-        mark: Mark = "note" if needed and (price is None or (name and not found)) else "ok"
-        yield Fact(f"tier {tier}", mark, f"{model}: {cost}, {key}")
+        mark: Mark = "note" if needed and (price is None or not there) else "ok"
+        yield Fact(f"tier {tier}", mark, f"{model}: {cost}, {keys}")
 
 
-def _key_name(project: Project, model: str, default: str) -> str:
-    said = project.settings.table("providers").get(model.partition("/")[0], {}).get("key", default)
-    return str(said).removeprefix("$") if str(said).startswith("$") or said == default else ""
+def _keys(project: Project, names: Sequence[str]) -> tuple[str, bool]:
+    """The keys by name and place; whether one of them is there, or none is needed."""
+    found = {name: project.secrets.find(name) for name in names}
+    words = [f"{name} from {place[1]}" if place else f"{name} is not set" for name, place in found.items()]
+    return ", ".join(words) or "no key needed", not names or any(found.values())
 
 
 def _kept(project: Project) -> Iterator[Fact]:

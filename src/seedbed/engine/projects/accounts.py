@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,9 +58,17 @@ def limits_of_model(settings: Settings, model: str) -> Limits:
     return limits_in(settings.table("limits").get(model, {}))
 
 
+_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+
+
+def is_variable(name: str) -> bool:
+    """Whether it looks like the name of a variable. Keys have small letters in them."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _variable(name: str, account: str) -> str:
     plain = name.removeprefix("$")
-    if not plain.isidentifier():
+    if not is_variable(plain):
         raise ConfigError(
             f"[accounts.{account}] keys holds something that is not the name of a variable; it would be written down.",
             hint='Write keys = ["OPENAI_API_KEY"] and set the variable instead.',

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seedbed.engine.projects.accounts import account_of, is_variable
 from seedbed.engine.projects.project import Project
 from seedbed.engine.projects.settings import SECTIONS
 from seedbed.errors import AuthError
@@ -66,10 +67,15 @@ def _without_keys(value: Any) -> Any:
     """A table with keys that were written into it by mistake left out."""
     if not isinstance(value, Mapping):
         return hidden(value)
-    return {
-        name: HIDDEN if name == "key" and isinstance(each, str) and not each.startswith("$") else hidden(each)
-        for name, each in value.items()
-    }
+    return {name: _without_key(name, each) for name, each in value.items()}
+
+
+def _without_key(name: str, value: Any) -> Any:
+    if name == "key" and isinstance(value, str) and not value.startswith("$"):
+        return HIDDEN
+    if name == "keys" and isinstance(value, Sequence):
+        return [each if is_variable(str(each).removeprefix("$")) else HIDDEN for each in value]
+    return hidden(value)
 
 
 def hidden(value: Any) -> Any:
@@ -86,6 +92,6 @@ def _keys(project: Project) -> Iterator[Key]:
         known = PROVIDERS.get(name)
         said = str(tables.get(name, {}).get("key", ""))
         variable = said[1:] if said.startswith("$") else (known.key if known else "")
-        if variable:
-            found = project.secrets.find(variable)
-            yield Key(name, variable, found[1] if found else None)
+        for each in account_of(project.settings, name, variable).keys:
+            found = project.secrets.find(each)
+            yield Key(name, each, found[1] if found else None)
