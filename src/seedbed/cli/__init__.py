@@ -22,9 +22,9 @@ GROUPS = {
     "Look": ("audit", "plan", "status", "watch", "records", "bad", "cost", "report", "logs", "config", "receipts"),
     "Sign": ("pilot", "review", "approve", "revoke"),
     "Work": ("run", "export", "generate", "upload", "validate", "recover", "rollback"),
-    "More": ("import", "repair", "simulate"),
+    "More": ("import", "repair-bad", "documents", "repair", "simulate"),
 }
-MODULES = ("starting", "filling", "running", "piloting", "looking", "recipes", "repairing")
+MODULES = ("starting", "filling", "running", "piloting", "looking", "recipes", "experiments", "repairing")
 
 
 class Verbs(TyperGroup):

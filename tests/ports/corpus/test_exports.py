@@ -216,6 +216,8 @@ def test_only_the_bytes_of_written_cells_change(tmp_path_factory: pytest.TempPat
         return MARKS[encoding] + (newline.join(rows) + end).encode(encoding)
 
     final = data.draw(st.booleans())
+    if encoding == "cp1252" and rendered({}).isascii():
+        encoding = "utf-8"  # nothing in the file says otherwise
     desk = Desk(tmp_path_factory.mktemp("f"), rendered({}))
     staged = desk.stage()
     assert staged.wrong_rows == bool(wrong)

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from seedbed import errors
@@ -171,18 +172,30 @@ class Archive:
     def prompt(self, row: SourceRow) -> tuple[str, bytes] | None:
         """The stored prompt of a row: the one that it names, else the file of the answer's own name, or of its task's,
         in the folder of prompts. A folder that other rows' prompts share is asked by task only."""
-        named = row.response_file.rpartition("/")[2]
-        tries = [row.prompt_file] if row.prompt_file else []
-        for folder in row.kind.prompts:
-            tries += [f"{folder}/{named}"] if named else []
-            tries.append(f"{folder}/{row.task_id}.txt")
-        tries += [f"{folder}/{row.task_id}.txt" for folder in row.kind.shared_prompts]
-        for name in tries:
-            for root in row.kind.roots:
-                found = _read(self._roots[root], name)
-                if not isinstance(found, Missing):
-                    return name, found
+        for root, name in self._prompt_names(row):
+            found = _read(root, name)
+            if not isinstance(found, Missing):
+                return name, found
         return None
+
+    def _prompt_names(self, row: SourceRow) -> Iterator[tuple[str, str]]:
+        kind, own, named = row.kind, f"{row.task_id}.txt", row.response_file.rpartition("/")[2]
+        for root in (self._roots[name] for name in kind.roots):
+            if row.prompt_file:
+                yield root, row.prompt_file
+            there = self._prompt_folders(root)
+            for folder in there.intersection(kind.prompts):
+                if named:
+                    yield root, f"{folder}/{named}"
+                yield root, f"{folder}/{own}"
+            for folder in there.intersection(kind.shared_prompts):
+                yield root, f"{folder}/{own}"
+
+    @cache  # noqa: B019 (an archive lives as long as its import)
+    def _prompt_folders(self, root: str) -> frozenset[str]:
+        """Folders of prompts that are there at all."""
+        names = {name for kind in KINDS for name in (*kind.prompts, *kind.shared_prompts)}
+        return frozenset(name for name in names if Path(root, name).is_dir())
 
 
 _NOT_THERE = frozenset((
@@ -256,6 +269,11 @@ class _Columns:
         self._response = self._first(kind.response)
         for name in (kind.model, kind.status, kind.timestamp, *(["combo_id"] if kind.needs_combo else [])):
             self._first((name,))
+        named = (
+            "combo_id", self._template, kind.model, kind.timestamp, self._response, "prompt_file",
+            "response_size_bytes", "eval_response_size_bytes", "essay_task_id", "generation_task_id", kind.status,
+        )  # fmt: skip
+        self._places = [self._at.get(name, self._width) for name in named]
 
     def _first(self, names: Sequence[str]) -> str:
         found = next((name for name in names if name in self._at), None)
@@ -266,23 +284,19 @@ class _Columns:
         return found
 
     def row(self, index: int, line: int, cells: Sequence[str]) -> SourceRow:
-        kind, whole = self._kind, len(cells) == self._width
-
-        def cell(name: str) -> str:
-            place = self._at.get(name, len(cells))
-            return cells[place].strip() if place < len(cells) else ""
-
-        place = self._at[self._task]
-        timestamp = cell(kind.timestamp)
+        kind, width = self._kind, len(cells)
+        task = self._at[self._task]
+        padded = [cell.strip() for cell in cells] + [""] * (self._width + 1 - width)
+        combo, template, model, timestamp, response, prompt, size, size_too, essay, generation, status = (
+            padded[place] for place in self._places
+        )
         at = moment(timestamp)
         row = SourceRow(
-            kind, index, line, cells[place] if place < len(cells) else "", cell("combo_id"), cell(self._template),
-            cell(kind.model), timestamp, at or 0, cell(self._response), cell("prompt_file"),
-            cell("response_size_bytes") or cell("eval_response_size_bytes"), cell("essay_task_id"),
-            cell("generation_task_id"),
+            kind, index, line, cells[task] if task < width else "", combo, template, model, timestamp, at or 0,
+            response, prompt, size or size_too, essay, generation,
         )  # fmt: skip
-        fault = "" if whole else f"the row has {len(cells)} cells, the head {self._width}"
-        fault = fault or _fault(row, at, cell(kind.status))
+        fault = "" if width == self._width else f"the row has {width} cells, the head {self._width}"
+        fault = fault or _fault(row, at, status)
         return replace(row, fault=fault) if fault else row
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from seedbed import errors
+from seedbed import crashing, errors
 from seedbed.recipes.experiments.archive import EVALUATION, SourceRow
 from seedbed.recipes.experiments.folders import replace_file
 
@@ -102,7 +102,9 @@ def write(path: Path, run: str, lines: Iterable[str], names: Iterable[tuple[str,
         with beside.open("w", encoding="utf-8", newline="") as file:
             file.writelines(chain([",".join(COLUMNS) + "\n"], map(line_of, kept), lines))
         if not path.exists() or not filecmp.cmp(beside, path, shallow=False):
-            with beside.open(encoding="utf-8", newline="") as file:
-                replace_file(path, file)
+            crashing.point("before the bad list takes its name")
+            with beside.open("rb") as new:
+                replace_file(path, new)
+            crashing.point("after the bad list took its name")
     finally:
         beside.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ class Evidence:
 
     def weighed(self, row: SourceRow, link: Link, prompt: bytes) -> tuple[Link, list[Finding]]:
         """The link as sure as the prompt makes it; a contradiction is a finding, and the join stays as it is."""
-        asked = _plain(prompt)
+        asked = plain(prompt)
         held = self.holds(row, asked, link)
         if held is None:
             return link, []
@@ -42,10 +42,10 @@ class Evidence:
         """Whether a prompt holds a parent's text; None where that text is too short to tell, or cannot be had."""
         above = replace(row, kind=_KINDS[link.kind], response_file=link.response_file) if link.kind else row
         text = self._archive.text(above)
-        plain = "" if isinstance(text, Missing) else _plain(text)
-        return plain in asked if len(plain) >= LEAST else None
+        above_text = "" if isinstance(text, Missing) else plain(text)
+        return above_text in asked if len(above_text) >= LEAST else None
 
 
-def _plain(text: bytes) -> str:
+def plain(text: bytes) -> str:
     """Without differences of blanks and line ends."""
     return " ".join(text.decode("utf-8", "replace").lstrip("\ufeff").split())

@@ -78,17 +78,15 @@ def _write(path: str, data: bytes) -> None:
         os.close(handle)
 
 
-def replace_file(path: Path, lines: Iterable[str]) -> None:
-    """A text file that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+def replace_file(path: Path, lines: Iterable[bytes]) -> None:
+    """A file that appears whole or not at all."""
+    temporary = path.parent / f".{path.name[:100]}.part"
+    with temporary.open("wb") as file:
         file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())
-    crashing.point("before the bad list takes its name")
     temporary.replace(path)
     _sync(path.parent)
-    crashing.point("after the bad list took its name")
 
 
 # -------------------------------------------------------------------------------------- durability

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
 LENGTH = 16
 
 
@@ -14,13 +15,12 @@ def hashed(*parts: str) -> str:
 
     Two lists of parts that differ in where a bar stands have one hash: who stores a hash keeps its parts beside it.
     """
-    digest = sha256("".join(f"{part}|" for part in parts).encode()).digest()
-    number = int.from_bytes(digest[:12], "big")
-    digits = ""
+    number = int.from_bytes(sha256("".join(f"{part}|" for part in parts).encode()).digest()[:12])
+    pairs = []
     while number:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-    return digits.rjust(LENGTH, "0")[:LENGTH]
+        number, pair = divmod(number, 36 * 36)
+        pairs.append(_PAIRS[pair])
+    return "".join(reversed(pairs)).lstrip("0").rjust(LENGTH, "0")[:LENGTH]
 
 
 def key_parts(stage: str, above: str, template: str, model: str) -> Sequence[str]:

@@ -94,7 +94,7 @@ def import_experiments(
     archive = Archive(place)
     places = Places.of(archive, out, index)
     with nullcontext() if wanted.dry_run else sole_writer(places.index):
-        opened = Index(places.index, writes=not wanted.dry_run)
+        opened = Index(places.index, writes=not wanted.dry_run, still=True)
         try:
             return _Import(archive, places, opened, wanted).report()
         finally:
@@ -122,6 +122,9 @@ class _Import:
     links: Counter[str] = field(default_factory=Counter)
     findings: Counter[str] = field(default_factory=Counter)
     bad: list[str] = field(default_factory=list)
+    again: bool = False
+    others: bool = False
+    """Whether the index knows rows of this run, and any documents at all: else it need not be asked."""
 
     def __post_init__(self) -> None:
         self.folders = Folders(self.places.docs)
@@ -129,6 +132,7 @@ class _Import:
 
     def report(self) -> ImportReport:
         before = self.index.imported(self.wanted.run_id)
+        self.again, self.others = before > 0 or self.index.decided(self.wanted.run_id), self.index.holds_any()
         try:
             if not self.wanted.dry_run:
                 self._begin()
@@ -159,10 +163,10 @@ class _Import:
     # ------------------------------------------------------------------------------------- a row
 
     def _take(self, row: SourceRow) -> None:
-        there = self.index.document_of(self.wanted.run_id, row)
+        there = self.index.document_of(self.wanted.run_id, row) if self.again else None
         if there is not None:
             self._again(row, *there)
-        elif self.index.decision_on(self.wanted.run_id, row) == "set_aside":
+        elif self.again and self.index.decision_on(self.wanted.run_id, row) == "set_aside":
             self.counts["set_aside"] += 1
         else:
             made = self._made(row)
@@ -197,7 +201,8 @@ class _Import:
         made = document_of(row, text, self.wanted.run_id, link=link, prompt=prompt).with_findings(*told)
         if row.kind.stage == "draft" and (twin := self.kin.same_content(made.content_hash, made.doc_id)):
             made = made.with_findings(Finding("duplicate_same_content", f"the text is that of {twin}", "", "warning"))
-        clash = self.kin.clash(made.doc_id, made.logical, made.parts) or self.index.clash(made)
+        clash = self.index.clash(made) if self.others else ""
+        clash = clash or self.kin.take_ids(made.doc_id, row.task_id, made.logical, made.parts)
         return BadRow(row, badlist.CLASH, clash) if clash else made
 
     def _link(self, row: SourceRow) -> Link | BadRow:
@@ -216,7 +221,6 @@ class _Import:
     def _accept(self, made: Document) -> None:
         self.counts["new"] += 1
         self.kin.add(made.row, made.doc_id)
-        self.kin.take_ids(made.doc_id, made.row.task_id, made.logical, made.parts)
         if made.row.kind.stage != "draft":
             self.links[made.link.certainty] += 1
         self.findings.update(finding.code for finding in made.findings)

@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -22,11 +23,28 @@ PATIENCE = 5.0
 """Seconds to wait for another program that writes."""
 
 
-class Index:
-    """An opened index. ``there`` is False for one that a look found not to be there yet: then it is empty."""
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What was decided on a row of the bad list: taken as a document, or set aside where ``doc_id`` is blank."""
 
-    def __init__(self, path: Path, *, writes: bool) -> None:
+    run: str
+    row: SourceRow
+    reason: str
+    origin: str
+    rule: str
+    doc_id: str = ""
+    note: str = ""
+
+
+class Index:
+    """An opened index. ``there`` is False for one that a look found not to be there yet: then it is empty.
+
+    ``still``: a look that leaves no file beside the database, not even for a moment.
+    """
+
+    def __init__(self, path: Path, *, writes: bool, still: bool = False) -> None:
         self.path = path
+        self._still = still
         self.there = path.is_file()
         try:
             self.db = self._writer() if writes else self._reader()
@@ -45,14 +63,18 @@ class Index:
         return db
 
     def _reader(self) -> sqlite3.Connection:
-        """A connection that makes no file, not even beside a database that no one has open."""
+        """For a look. One that must leave no file behind reads a database that nobody has open as it lies there."""
         if not self.there:
             db = sqlite3.connect("", isolation_level=None)
             db.executescript(TABLES.read_text("utf-8"))
             return db
-        still = not Path(f"{self.path}-wal").exists()
-        name = self.path.resolve().as_uri() + ("?mode=ro&immutable=1" if still else "?mode=ro")
-        return sqlite3.connect(name, uri=True, timeout=PATIENCE, isolation_level=None)
+        nobody = not Path(f"{self.path}-wal").exists()
+        if nobody and (self._still or not os.access(self.path.parent, os.W_OK)):
+            name = f"{self.path.resolve().as_uri()}?mode=ro&immutable=1"
+            return sqlite3.connect(name, uri=True, isolation_level=None)
+        db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
+        db.execute("pragma query_only = on")
+        return db
 
     def _documents_are_ours(self) -> None:
         columns = {row[1] for row in self.db.execute("pragma table_info(document_sources)")}
@@ -84,9 +106,34 @@ class Index:
         ).fetchone()
         return str(found[0]) if found else ""
 
+    def knows(self, run: str, table: str, name: str, *, by_task: bool) -> bool:
+        """Whether a row, by its index or its task, became a document of a run or was set aside."""
+        at = "task_id = ?3" if by_task else "row_index = ?3"
+        found = self.db.execute(
+            "select 1 from document_sources sources join documents using (doc_id)"  # noqa: S608
+            f" where sources.run_id = ?1 and source_table = ?2 and {at}"
+            f" union all select 1 from repairs where run_id = ?1 and source_table = ?2 and {at}",
+            (run, table, name),
+        ).fetchone()
+        return found is not None
+
     def imported(self, run: str) -> int:
         (count,) = self.db.execute("select count(*) from document_sources where run_id = ?", (run,)).fetchone()
         return int(count)
+
+    def packed(self, run: str) -> bool:
+        """Whether the texts of a run lie in the index."""
+        found = self.db.execute(
+            "select 1 from document_texts join document_sources using (doc_id) where run_id = ? limit 1", (run,)
+        ).fetchone()
+        return found is not None
+
+    def decided(self, run: str) -> bool:
+        """Whether any row of a run was decided on by a repair."""
+        return self.db.execute("select 1 from repairs where run_id = ? limit 1", (run,)).fetchone() is not None
+
+    def holds_any(self) -> bool:
+        return self.db.execute("select 1 from documents limit 1").fetchone() is not None
 
     def findings(self, run: str) -> Counter[str]:
         """What was noticed in the documents of a run, by code."""
@@ -114,8 +161,8 @@ class Index:
 
     # ------------------------------------------------------------------------------------- adding
 
-    def add(self, batch: Sequence[Document], *, packed: bool) -> None:
-        """The rows of a batch, in one transaction."""
+    def add(self, batch: Sequence[Document], *, packed: bool, repairs: Sequence[Repair] = ()) -> None:
+        """The rows of a batch, and what was decided to take them, in one transaction."""
         with self.transaction():
             self.db.executemany(
                 "insert into documents (doc_id, logical_key_id, stage, task_id, parent_doc_id, template_id, model_id,"
@@ -161,8 +208,26 @@ class Index:
                     "insert into document_texts values (?, ?, null, ?, ?)",
                     [(each.doc_id, each.text, each.prompt, each.metadata().decode()) for each in batch],
                 )
+            self._decide(repairs)
             crashing.point("before documents are in the index")
         crashing.point("after documents are in the index")
+
+    def set_aside(self, repairs: Sequence[Repair]) -> None:
+        with self.transaction():
+            self._decide(repairs)
+
+    def _decide(self, repairs: Sequence[Repair]) -> None:
+        self.db.executemany(
+            "insert into repairs (run_id, source_table, row_index, timestamp, task_id, reason, decision, origin, rule,"
+            " doc_id, note) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    each.run, each.row.kind.table, each.row.index, each.row.timestamp, each.row.task_id, each.reason,
+                    "taken" if each.doc_id else "set_aside", each.origin, each.rule, each.doc_id or None, each.note,
+                )
+                for each in repairs
+            ],
+        )  # fmt: skip
 
     def keep_templates(self, stage: str, templates: Iterator[tuple[str, str, bool]]) -> None:
         """The templates of a stage as the archive lists them now; those that it does not list stay as they are."""

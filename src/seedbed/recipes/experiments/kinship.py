@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from seedbed.recipes.experiments.archive import DRAFT, ESSAY, SourceRow
+import orjson
+
+from seedbed.recipes.experiments.archive import DRAFT, ESSAY, KINDS, SourceRow
+from seedbed.recipes.experiments.moments import moment
 
 _LOOKED_AT = 100
 """Candidates that are looked at to tell whether others than the one that was taken were possible."""
@@ -44,6 +47,7 @@ class Link:
     kind: str = ""
 
 
+KIND_OF = {kind.table: kind for kind in KINDS}
 NO_PARENT = Link("", "", "none", "none", 0)
 
 
@@ -53,6 +57,7 @@ class Kin:
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_TABLES)
+        self._db.create_function("folded", 1, folded, deterministic=True)
 
     def close(self) -> None:
         self._db.close()
@@ -69,12 +74,55 @@ class Kin:
         elif row.kind is ESSAY:
             self._db.execute("insert into essays values (?, ?, ?)", (doc_id, row.task_id.strip(), row.response_file))
 
+    def fill(self, db: sqlite3.Connection, run: str) -> None:
+        """All drafts and essays that are in the index of a run, in the order in which they were taken."""
+        found = db.execute(
+            "select source_table, row_index, task_id, combo_id, template_id, model_id, created_at, response_file,"
+            " doc_id from document_sources join documents using (doc_id)"
+            " where document_sources.run_id = ? and stage in ('draft', 'essay')"
+            " order by stage, source_table, row_index",
+            (run,),
+        )
+        for table, index, task, combo, template, model, created, file, doc_id in found:
+            row = SourceRow(KIND_OF[table], index, 0, task, combo, template, model, created, moment(created) or 0, file)
+            self.add(row, doc_id)
+
+    def named_alike(self, evaluation: SourceRow) -> list[Link]:
+        """Essays, else drafts, whose task is the one that a row names but for capitals, blanks and Unicode form."""
+        for table, name, found_by in (
+            ("essays", evaluation.essay_task_id, "essay_task_id"),
+            ("drafts", evaluation.generation_task_id, "generation_task_id"),
+        ):
+            if name:
+                kind = "'essay'" if table == "essays" else "kind"
+                found = self._db.execute(
+                    f"select max(rowid), doc_id, task, response_file, {kind} from {table}"  # noqa: S608
+                    " where folded(task) = ? group by task",
+                    (folded(name),),
+                ).fetchall()
+                if found:
+                    return [
+                        Link(doc, task, found_by, "guessed", len(found), file, k) for _, doc, task, file, k in found
+                    ]
+        return []
+
+    def known(self, name: str, *, essays: bool) -> Link | None:
+        """A document by its id or its task, for a person who names it: a draft, or an essay too."""
+        for table, kind in (("essays", "'essay'"), ("drafts", "kind")) if essays else (("drafts", "kind"),):
+            found = self._db.execute(
+                f"select doc_id, task, response_file, {kind} from {table} where doc_id = ?1 or task = ?1"  # noqa: S608
+                " order by doc_id = ?1 desc, rowid desc limit 1",
+                (name.strip(),),
+            ).fetchone()
+            if found:
+                return Link(found[0], found[1], "person", "decided", 1, found[2], found[3])
+        return None
+
     def same_content(self, digest: str, doc_id: str) -> str:
         """The first document of this pass with the same text; blank where this one is the first."""
-        found = self._db.execute("select doc_id from contents where hash = ?", (digest,)).fetchone()
-        if found is None:
-            self._db.execute("insert into contents values (?, ?)", (digest, doc_id))
+        if self._db.execute("insert or ignore into contents values (?, ?)", (digest, doc_id)).rowcount:
             return ""
+        found = self._db.execute("select doc_id from contents where hash = ?", (digest,)).fetchone()
         return "" if found[0] == doc_id else str(found[0])
 
     def parent_of(self, essay: SourceRow) -> Link | None:
@@ -127,19 +175,20 @@ class Kin:
 
     # --------------------------------------------------------------------------------------- ids
 
-    def clash(self, doc_id: str, logical: str, parts: Sequence[str]) -> str:
-        """What stands in the way of ids: they are hashes, and another document of this pass may have the same."""
-        found = self._db.execute("select name from ids where doc_id = ?", (doc_id,)).fetchone()
-        if found is not None:
-            return f"its id {doc_id} is that of {found[0]!r}"
-        kept = self._db.execute("select parts from keys where logical = ?", (logical,)).fetchone()
-        if kept is not None and kept[0] != _one(parts):
-            return f"its key {logical} is that of {kept[0]}"
-        return ""
+    def take_ids(self, doc_id: str, name: str, logical: str, parts: Sequence[str]) -> str:
+        """What stands in the way of ids: they are hashes, and another document of this pass may have the same.
 
-    def take_ids(self, doc_id: str, name: str, logical: str, parts: Sequence[str]) -> None:
-        self._db.execute("insert into ids values (?, ?)", (doc_id, name))
-        self._db.execute("insert or ignore into keys values (?, ?)", (logical, _one(parts)))
+        Blank where nothing does; then they are taken.
+        """
+        asked = _one(parts)
+        if not self._db.execute("insert or ignore into keys values (?, ?)", (logical, asked)).rowcount:
+            (kept,) = self._db.execute("select parts from keys where logical = ?", (logical,)).fetchone()
+            if kept != asked:
+                return f"its key {logical} is that of {kept}"
+        if not self._db.execute("insert or ignore into ids values (?, ?)", (doc_id, name)).rowcount:
+            (other,) = self._db.execute("select name from ids where doc_id = ?", (doc_id,)).fetchone()
+            return f"its id {doc_id} is that of {other!r}"
+        return ""
 
     # ------------------------------------------------------------------------------- the bad rows
 
@@ -156,5 +205,10 @@ class Kin:
         yield from self._db.execute("select source_csv, row_index from bad")
 
 
+def folded(name: str) -> str:
+    """A name without differences of capitals, blanks and Unicode form."""
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
+
+
 def _one(parts: Sequence[str]) -> str:
-    return json.dumps(list(parts), ensure_ascii=False)
+    return orjson.dumps(parts).decode()

@@ -22,4 +22,4 @@ def moment(text: str) -> int | None:
 
 def written(ticks: int) -> str:
     """A moment in the one form of the index, which sorts as time does: ``2025-08-01T10:00:00.000000Z``."""
-    return (_EPOCH + ticks * _TICK).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return (_EPOCH + timedelta(microseconds=ticks)).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -83,6 +83,7 @@ create table if not exists repairs (
   source_table text not null,
   row_index    integer not null,
   timestamp    text not null,
+  task_id      text not null,
   reason       text not null,
   decision     text not null check (decision in ('taken', 'set_aside')),
   origin       text not null check (origin in ('heuristic', 'person')),
