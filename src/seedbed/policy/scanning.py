@@ -203,9 +203,11 @@ class Scan:
         return len(self.stack) < 2 or text[at + 1 : at + 2] not in _CLOSING
 
     def _may_go_on(self, frame: _Frame) -> bool:
-        """Whether an open bracket may hold more than what has come."""
-        fields = frame.outline.fields
-        return frame.closer != "}" or not fields or bool(fields.keys() - frame.used.keys() - {frame.key})
+        """Whether an open bracket may hold more than what has come: names come in the order of the shape."""
+        fields = list(frame.outline.fields)
+        if frame.closer != "}" or frame.key not in fields:
+            return True
+        return any(name not in frame.used for name in fields[fields.index(frame.key) + 1 :])
 
     def _is_end(self, at: int) -> bool:
         """Whether nothing but closing brackets stands here, up to the end of the document."""

@@ -19,16 +19,16 @@ MIXED = "a text stands in other quotation marks than those beside it"
 
 _TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STRUCTURAL = frozenset({"quote", "stray", "comma", "bracket", "control", "word"})
+_AFTER_ODD = r"(?!\s|\d|\\[nrt]|d[a-z]\b"
 _ODD_COMMA = re.compile(
-    r"(?<!\A[A-Za-z])(?<!\s[A-Za-z]),(?!\s|\d|\\[nrt])|(?<=[A-Za-z]),(?!\s|\d|\\[nrt]|[A-Za-z](?:\s|\Z))"
-    r"|[\s–—:;(\[{],|\A,"
+    rf"(?<!\A[A-Za-z])(?<!\s[A-Za-z]),{_AFTER_ODD})|(?<=[A-Za-z]),{_AFTER_ODD}|[A-Za-z](?:\s|\Z))|[\s–—:;(\[{{],|\A,"
 )
-"""A comma as no writer sets it; ``x,y`` is one word."""
+"""A comma as no writer sets it; ``x,y`` is one word, and ``\\,dx`` LaTeX."""
 _ODD_EDGE = re.compile(r"\A(?:[\s,:;}\])]|\\[nt])|(?:[\s,:;{\[(]|\\[nt])\Z")
 _ODD_START = re.compile(r"[,:;}\])]")
 _ODD_NAME = re.compile(r'"[\s,:;}\])][^"\\]*"\s*:|[^\\][\s,:;{\[(]"\s*:')
 _BLANK_EDGE = re.compile(r"\A(?:\s|\\t)|(?:\s|\\t)\Z")
-_STRAY_AND_BLANKS = re.compile(r'\\"[ \t]+\Z|\A[ \t]+\\"')
+_STRAY_AND_SIGNS = re.compile(r'\\"[\s,:{}\[\]]+\Z|\A[\s,:{}\[\]]+\\"')
 _LETTER = r"[^\W\d_\u0e00-\u0e7f\u2e80-\ua4cf\uac00-\ud7af\uf900-\uffef\U00020000-\U0003ffff]"
 """A letter of a language that puts blanks between its words."""
 _BETWEEN_LETTERS = re.compile(rf'(?<!\\){_LETTER}\\"{_LETTER}')
@@ -44,7 +44,8 @@ _DOUBLE = re.compile("[“”„«»]")
 _BREAK_BEFORE = re.compile(r"(?<!\\)\\[nrt]\Z")
 _MEMBER = re.compile(r'\\"[\w $-]{1,40}\\"\s*:\s*\\"')
 _TOUCHING = re.compile(r'(?<!\s)\\"[^\w\\]?\\"|\\"[^\w\\]?\\"(?!\s)')
-_COMMA_NEAR_END, _COMMA_NEAR_START = re.compile(r',\s[^"\\]{0,6}"\Z'), re.compile(r'"[^"\\]{0,6},\s')
+_COMMA_NEAR_END = re.compile(r',[^"\\,]{0,7}"[\s}\]]*\Z')
+_COMMA_NEAR_START = re.compile(r'[{\[\s]*"[^"\\,]{0,6},')
 _TIGHT_NUMBERS, _LOOSE_NUMBERS = re.compile(r"\d,[-\d]"), re.compile(r"\d,\s+[-\d]")
 _TYPOGRAPHIC = frozenset("“”„«»＂〝〞")
 
@@ -174,13 +175,15 @@ def _quote_slipped(signs: _Signs) -> bool:
 
 def _comma_slipped(signs: _Signs) -> bool:
     """A comma was missing, and stands in a text or in a number; or it may have stood in place of another mark."""
+    if (signs.commas or signs.spare) and any(map(_BLANK_EDGE.search, signs.texts)):
+        return True
     if not signs.commas:
         return False
     mended = signs.mended
     if signs.numbers:
         return True
     for number, text in enumerate(signs.texts):
-        if _ODD_COMMA.search(text) or _BLANK_EDGE.search(text) or _ODD_START.match(text) or not _is_even(text):
+        if _ODD_COMMA.search(text) or _ODD_START.match(text) or not _is_even(text):
             return True
         if "," in text and signs.is_name(number):
             return True
@@ -234,15 +237,16 @@ def _break_slipped(signs: _Signs) -> bool:
 
 def _is_doubled(signs: _Signs, number: int, strays: Sequence[int]) -> bool:
     """Two quotes in place of one, or a quote that left its place between two texts of a list."""
-    begin, end = signs.spans[number]
-    if len(strays) == 2 and strays[0] == begin + 1 and strays[1] == end - 3:
-        return True
     text = signs.inside(number)
-    if any(sign.search(text) for sign in (_STRAY_AND_BLANKS, _BETWEEN_LETTERS, _TOUCHING, _MEMBER)):
+    if any(sign.search(text) for sign in (_STRAY_AND_SIGNS, _BETWEEN_LETTERS, _TOUCHING, _MEMBER)):
         return True
-    if signs.before(number) != ":" and _SEPARATED.search(text) is not None:
+    if not _DOUBLE.search(text) and len(strays) % 2 == 0 and not _open_and_close(signs.mended, strays):
         return True
-    return not _DOUBLE.search(text) and len(strays) % 2 == 0 and not _open_and_close(signs.mended, strays)
+    if len(signs.strays) > 1:  # who quotes so elsewhere quotes so here
+        return False
+    begin, end = signs.spans[number]
+    whole = len(strays) == 2 and strays[0] == begin + 1 and strays[1] == end - 3
+    return whole or (signs.before(number) != ":" and _SEPARATED.search(text) is not None)
 
 
 def _open_and_close(mended: str, strays: Sequence[int]) -> bool:
