@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -552,6 +553,22 @@ HOSTILE = {
     "entities": "{&quot;" + "&amp;" * 40_000,
     "escaped": '{\\"a' + '\\"' * 100_000,
 }
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_memory_is_bounded_by_the_text(name: str) -> None:
+    """At most a hundred times what the text takes, for the tallest pile of edits, and none is kept afterwards."""
+    text = HOSTILE[name][:50_000]
+    with contextlib.suppress(NotRepairable):
+        repair_json(text, LIST)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(NotRepairable):
+            repair_json(text, LIST)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * len(text) + 100_000 and kept < 100_000
 
 
 @pytest.mark.parametrize("name", HOSTILE)
