@@ -59,6 +59,11 @@ class Outline:
             found |= {value for value in values if isinstance(value, str)}
         return tuple(sorted(found, key=lambda value: (-len(value), value)))
 
+    @cached_property
+    def most(self) -> float:
+        """How many elements a list may have here."""
+        return max((branch.get("maxItems", float("inf")) for branch in self._branches), default=float("inf"))
+
     @property
     def only_text(self) -> bool:
         return self.kinds == {"string"} or self.kinds == {"string", "null"} or (not self.kinds and bool(self.choices))

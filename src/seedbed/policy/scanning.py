@@ -203,9 +203,11 @@ class Scan:
         return len(self.stack) < 2 or text[at + 1 : at + 2] not in _CLOSING
 
     def _may_go_on(self, frame: _Frame) -> bool:
-        """Whether an open bracket may hold more than what has come: names come in the order of the shape."""
+        """Whether an open bracket may hold more than has come; names are taken to come in the order of the shape."""
+        if frame.closer != "}":
+            return frame.number < frame.outline.most
         fields = list(frame.outline.fields)
-        if frame.closer != "}" or frame.key not in fields:
+        if frame.key not in fields:
             return True
         return any(name not in frame.used for name in fields[fields.index(frame.key) + 1 :])
 
