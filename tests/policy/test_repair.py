@@ -165,6 +165,16 @@ def test_what_is_all_there_is_mended(schema: Any, text: str, value: Any) -> None
         (NUMBER, '{"n": NaN}', "not_a_number"),
         (NUMBER, '{"n": -Infinity,}', "not_a_number"),
         (NUMBER, '{"n": 1,234}', "not_json"),
+        (NUMBER, '{"n": 0x1F}', "not_json"),
+        (NUMBER, '{"n": 1_000}', "not_json"),
+        (NOTE, '{"title": undefined, "text": "a"}', "not_json"),
+        (NOTE, '{"title": "a", "text": nul}', "truncated"),
+        (NOTE, '{"title": "a", "text": "b"}\n{"title": "c", "text": "d"}', "two_documents"),
+        (None, '{"a": 1}\n{"a": 2}', "two_documents"),
+        (NOTE, 'x{"title": "a", "text": "b"}', "not_json"),
+        (NOTE, '{ {"title": "a", "text": "b"}', "not_json"),
+        (None, '"que{stion": 1}', "not_json"),
+        (NOTE, '{"title": "\\u00e9", "text": "\\,u00e9"}', "lone_surrogate"),
         (NUMBER, '{"n": 8/10}', "not_json"),
         (NUMBER, '{"n": ~5}', "not_json"),
         (NUMBER, '{"n": "5",}', "shape"),
@@ -461,6 +471,16 @@ def test_each_prefix_is_refused_or_doubted(value: dict[str, Any], data: st.DataO
     except NotRepairable:
         return
     assert found.doubtful
+
+
+@pytest.mark.parametrize(
+    "kind", ["valid", "quotes not escaped", "single quotes", "python", "javascript", "typographic delimiters"]
+)
+def test_each_prefix_of_a_document_of_any_shape_is_refused(kind: str) -> None:
+    for one in (each for number in range(6) if (each := harm(kind, 900, number)) is not None):
+        for cut in range(1, len(one.text.rstrip("}] \n")), 5):
+            for schema in (None, one.schema):
+                assert code(one.text[:cut], schema) != "not_conserved"
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -72,6 +72,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\
 _LOOSE_NUMBER = re.compile(r"([-+]?)(0|[1-9][0-9]*)?(\.?)([0-9]*)((?:[eE][-+]?[0-9]+)?)(?![\w.+-])")
 _WORD = re.compile(r"[A-Za-z_]+(?![\w.+-])")
 _WORDS = {"true": "true", "false": "false", "null": "null", "none": "null"}
+_NO_VALUE = re.compile(r"(?i)undefined|nil|n/?a|void|empty|missing")
 _PIECE_OF_WORD = re.compile(r"(?i)nu|nul|no|non|tr|tru|fa|fal|fals")
 _NO_NUMBER = re.compile(r"(?i)[-+]?(?:nan|inf(?:inity)?)\b")
 _ODD = re.compile(r'[\\"\x00-\x1f]')
@@ -926,13 +927,15 @@ class Scan:
         if piece.endswith(","):
             piece = piece[:-1].rstrip()
         place = _BLANK.match(text, at + len(piece)).end()  # type: ignore[union-attr]
-        if _PIECE_OF_WORD.fullmatch(piece):
-            self._truncated()
         if not piece or not self._stops(at + len(piece)) or text[place : place + 1] in ("", "]"):
             self._decline("where a text without quotes ends cannot be told", "two_readings", at)
         return at + len(piece)
 
     def _quoted(self, at: int, end: int) -> int:
+        if _PIECE_OF_WORD.fullmatch(self.text, at, end):
+            self._truncated()
+        if _NO_VALUE.fullmatch(self.text, at, end):
+            self._decline(f"{self.text[at:end]} is no value of JSON", "not_json", at)
         if end <= at or re.compile(r"[\"\\\x00-\x1f]").search(self.text, at, end):
             self._decline("where a text without quotes ends cannot be told", "two_readings", at)
         self._edit(at, "", '"', "quote")

@@ -42,7 +42,7 @@ _SEPARATED = re.compile(
 _GOES_ON = re.compile(r",?[ \t]*[\r\n]")
 _DOUBLE = re.compile("[“”„«»]")
 _BREAK_BEFORE = re.compile(r"(?<!\\)\\[nrt]\Z")
-_MEMBER = re.compile(r'\\"[\w $-]{1,40}\\"\s*:\s*\\"')
+_MEMBER = re.compile(r'\\"[\w $-]{1,40}\\"\s*:\s*\\"|[,{]\s*[\w-]{1,40}\\"\s*:')
 _TOUCHING = re.compile(r'(?<!\s)\\"[^\w\\]?\\"|\\"[^\w\\]?\\"(?!\s)')
 _COMMA_NEAR_END = re.compile(r',[^"\\,]{0,7}"[\s}\]]*\Z')
 _COMMA_NEAR_START = re.compile(r'[{\[\s]*"[^"\\,]{0,6},')
@@ -226,7 +226,8 @@ def _break_slipped(signs: _Signs) -> bool:
             bare = bare[:-1] if bare[-1] == " " else bare[:-2]
         if bare.endswith(("\\n", "\\r")):
             end = signs.spans[number][1]
-            if bare != text or end in signs.commas or (on_lines and not _GOES_ON.match(signs.mended, end)):
+            alone = text.count("\\n") == 1  # a text with a line break only at its end
+            if alone or bare != text or end in signs.commas or (on_lines and not _GOES_ON.match(signs.mended, end)):
                 return True
         if signs.before(number) != ":" and (
             (on_lines and text.startswith(("\\n", "\\r"))) or (on_tabs and text.startswith("\\t"))
