@@ -63,7 +63,9 @@ def test_an_item_is_erased_by_its_key(seedbed: Command, own: Path) -> None:
     words = ("receipts", "redact", "--item", "questions.summary", key, "-C", own)
     assert seedbed(*words, "--dry-run", "--json").json()["answers"] == 1
     done = seedbed(*words, "--why", "asked", "--yes", "--json")
-    assert (done.code, done.json()["answers"], done.json()["outcomes"]) == (0, 1, 1)
+    assert (done.json()["answers"], done.json()["outcomes"]) == (1, 1)
+    assert done.code == 8, "the user's own file still has it, and so has its staged copy, which is named"
+    assert done.json()["left"] == [".seedbed/staged/questions.csv.sqlite"]
     assert "1 redacted" in seedbed("receipts", "verify", "-C", own).out
     assert (
         json.loads((own / ".seedbed" / "redactions.jsonl").read_text("utf-8"))["what"]["stage"] == "questions.summary"

@@ -47,6 +47,8 @@ from seedbed import (
     upload,
 )  # fmt: skip
 from seedbed.engine import lifecycle
+from seedbed.engine.keeping import carrying
+from seedbed.engine.keeping.redacting import Wanted, redact_kept
 from seedbed.engine.projects import project
 from seedbed.errors import SeedbedError
 from seedbed.ports.models import openai
@@ -55,6 +57,8 @@ from seedbed.simulator import Simulator
 LOADED = (lifecycle, project, openai)
 """What a forked process should find loaded."""
 IN_FLIGHT = 8
+SECRET = "Person of Q3Z"
+"""A text that is to be taken out again."""
 HANGS = 60.0
 """Seconds after which a command counts as one that never ends."""
 NO_FAULT = Fault(0, 0, 0)
@@ -117,6 +121,12 @@ def act(table: Table, kind: str, verb: str, limit: int | None = None) -> Any:
         return upload(found)
     if verb == "rollback":
         return roll_back(found)
+    if verb == "compact":
+        return carrying.compact_files(found)
+    if verb == "redact":
+        return redact_kept(found, Wanted(text=SECRET))
+    if verb == "archive":
+        return carrying.archive(found, "2099-01-01", table.root / "away")
     return audit(found)
 
 

@@ -81,6 +81,17 @@ ELSEWHERE: dict[str, str] = {
     "before a decision": "tests/cli/test_pilots_killed.py",
     "after a decision": "tests/cli/test_pilots_killed.py",
     "after an item was taken back, before its note": "tests/cli/test_pilots_killed.py",
+    "before a file of receipts takes its name": "tests/engine/test_keeping_kills.py",
+    "after a file of receipts takes its name": "tests/engine/test_keeping_kills.py",
+    "while files of receipts are removed": "tests/engine/test_keeping_kills.py",
+    "before receipts are redacted": "tests/engine/test_keeping_kills.py",
+    "before a redaction commits": "tests/engine/test_keeping_kills.py",
+    "before a redacted file is packed": "tests/engine/test_keeping_kills.py",
+    "after receipts are redacted": "tests/engine/test_keeping_kills.py",
+    "before backups are redacted": "tests/engine/test_keeping_kills.py",
+    "before an archive takes its name": "tests/engine/test_keeping_kills.py",
+    "after an archive takes its name": "tests/engine/test_keeping_kills.py",
+    "before what was archived is removed": "tests/engine/test_keeping_kills.py",
 }
 """Points of commands with another story than run and rollback, and the file that kills a process there."""
 

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from seedbed.crashing import point
 from seedbed.engine.keeping.redacting import hold_all
 from seedbed.engine.looks.look import Look, looking
 from seedbed.engine.looks.standing import CORRUPT
@@ -195,6 +196,7 @@ def archive(project: Project, before: str, folder: Path) -> Archived:
         path = _packed(project, folder, before, going.keys())
         counts = {writer: _answers(purchases) for writer, purchases in going.items()}
         look.state.note(ARCHIVED, {**(look.state.note(ARCHIVED) or {}), **counts})
+        point("before what was archived is removed")
         remove_writers(project.folder / "receipts", going.keys())
         return Archived(
             str(path),
@@ -260,7 +262,9 @@ def _packed(project: Project, folder: Path, before: str, writers: Collection[str
                         lines.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
             raw.flush()
             os.fsync(raw.fileno())
+        point("before an archive takes its name")
         draft.replace(path)
+        point("after an archive takes its name")
         sync_folder(folder)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error

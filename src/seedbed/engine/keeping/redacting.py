@@ -12,19 +12,22 @@ import os
 import re
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from seedbed.crashing import point
+from seedbed.engine.keeping.beside import forget_backups, forget_staged
 from seedbed.engine.looks.look import Look, looking
 from seedbed.engine.looks.selecting import typed_key
 from seedbed.engine.projects.project import Project, utc_text
 from seedbed.engine.work.leftovers import unsettled
 from seedbed.engine.work.reader import read_reply
 from seedbed.engine.work.rounds import worklist_path
-from seedbed.errors import EmptySelection, Locked, SeedbedError, UsageError
+from seedbed.errors import EmptySelection, Locked, UsageError
 from seedbed.ports.receipts import REDACTED, Intent, Purchase
 from seedbed.ports.receipts.redact import Rule, hash_of, redact
 from seedbed.ports.state.counts import count_anew
@@ -33,6 +36,8 @@ from seedbed.stage import Gathers
 
 RECORD = "redactions.jsonl"
 SHORTEST = 3
+LONG = 12
+"""Characters from which a text of an item is taken for its own, wherever it stands."""
 _CELLS = {
     "outcomes": ("output", "before", "row", "findings", "fate_reason"),
     "made": ("reason",),
@@ -48,15 +53,25 @@ _CELLS = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to go: a text wherever it stands, or all that belongs to one item of a stage."""
+    """What is to go: a text wherever it stands, or all that belongs to one item of a stage.
+
+    ``texts`` are what an item held and what was answered for it, as far as that is known.
+    """
 
     text: str = ""
     stage: str = ""
     key: str = ""
+    texts: frozenset[str] = frozenset()
     _forms: tuple[str, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_forms", tuple(_forms(self.text)) if self.text else ())
+
+    @cached_property
+    def written(self) -> tuple[str, ...]:
+        """What is looked for in pages and in files as bytes; of an item, texts that are long enough to be its own."""
+        long = (text for text in self.texts if len(text) >= LONG)
+        return self._forms + tuple(form for text in long for form in _forms(text))
 
     def holds(self, value: str) -> bool:
         return any(form in value for form in self._forms)
@@ -111,16 +126,37 @@ def redact_kept(project: Project, wanted: Wanted, *, why: str = "", dry_run: boo
                 f"{wanted.stage} has no item {wanted.key}.", hint=f"See some with: seedbed records {wanted.stage}"
             )
         unread = sum(purchase.corrupt for purchase in look.receipts.purchases())
+        wanted = replace(wanted, texts=frozenset(_texts(look, wanted, [purchase for purchase, _, _ in found])))
         _refuse_unsettled(look, wanted, {purchase.intent.id for purchase, _, _ in found})
         counts = _counts(project, wanted, found, dry_run=True)
         if not dry_run:
             _write_down(project, wanted, why, counts)
+            point("before receipts are redacted")
             bodies = frozenset(purchase.intent.id for purchase, _, body in found if body)
             redact(project.folder / "receipts", Rule(bodies, wanted.holds, lambda one: cleaned(one, wanted)))
+            point("after receipts are redacted")
             _counts(project, wanted, found, dry_run=False)
+            point("before backups are redacted")
+            _forget(project, look, wanted)
     if dry_run:
         return replace(counts, unread=unread)
     return replace(counts, dry_run=False, unread=unread, left=tuple(_left(project, wanted)))
+
+
+def _forget(project: Project, look: Look, wanted: Wanted) -> None:
+    """What is remembered elsewhere; an item's texts are its own only where they stand in its own cells."""
+    releases = {each.id for each in look.state.releases() if each.stage == wanted.stage}
+
+    def cells(release: str, item: str, remembered: Mapping[str, Any]) -> Mapping[str, Any]:
+        if wanted.key and not (release in releases and item == wanted.key):
+            return remembered
+        return _clean(dict(remembered), wanted.holds if wanted.text else _anything)  # type: ignore[no-any-return]
+
+    def cell(text: Any) -> Any:
+        return _cell(text, wanted.holds if wanted.text else wanted.texts.__contains__)
+
+    forget_backups(project, cells)
+    forget_staged(project, wanted.key, cell)
 
 
 def _as_typed(look: Look, wanted: Wanted) -> Wanted:
@@ -140,6 +176,40 @@ def hold_all(project: Project, stack: ExitStack) -> None:
     for held in locks.held():
         if held.get("pid") not in (None, os.getpid()):
             raise Locked(f"{held['lock']} is held by another run", hint="Watch it with: seedbed watch")
+
+
+def _texts(look: Look, wanted: Wanted, purchases: Iterable[Purchase]) -> Iterator[str]:
+    """What an item held and what was answered for it."""
+    if not wanted.key:
+        return
+    for purchase in purchases:
+        for item in purchase.intent.items:
+            if item.key == wanted.key:
+                yield from _strings([dict(item.row), dict(item.before)])
+        receipt = purchase.receipt
+        if receipt is not None and receipt.format != REDACTED and len(purchase.intent.items) == 1:
+            look.project.completer(purchase.intent.model.partition("/")[0])
+            reply, _ = read_reply(look.project.completers, purchase.intent, receipt)
+            yield from _strings(_parsed(reply.text) if reply else None)
+    for outcome, _, _ in look.state.history(wanted.stage, wanted.key):
+        yield from _strings([outcome.output, dict(outcome.before), dict(outcome.row)])
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _strings(each)
+    elif isinstance(value, str) and not value.startswith("[redacted sha256:"):
+        yield value
 
 
 # ---------------------------------------------------------------------------------------- receipts
@@ -335,11 +405,9 @@ def _cell(text: Any, holds: Callable[[str], bool]) -> Any:
 
 
 def _in_log(path: Path, wanted: Wanted, *, dry_run: bool) -> int:
-    if not wanted.text:
-        return 0
     text = path.read_bytes().decode("utf-8", "surrogateescape")
     clean = text
-    for form in sorted(wanted._forms, key=len, reverse=True):
+    for form in sorted(wanted.written, key=len, reverse=True):
         clean = clean.replace(form, "[redacted]")
     if clean != text and not dry_run:
         draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -354,43 +422,12 @@ def _files(folder: Path) -> list[Path]:
 
 def _left(project: Project, wanted: Wanted) -> Iterator[str]:
     """Files in which the text still stands, read byte by byte."""
-    if not wanted.text:
-        return
-    _clean_staged(project, wanted)
-    forms = [form.encode("utf-8", "surrogatepass") for form in wanted._forms]
+    forms = [form.encode("utf-8", "surrogatepass") for form in wanted.written]
     for path in sorted({*_files(project.folder), *_files(project.logs)}):
         with suppress(OSError):
             data = path.read_bytes()
             if any(form in data for form in forms):
                 yield str(path.relative_to(project.root))
-
-
-def _clean_staged(project: Project, wanted: Wanted) -> None:
-    """A file's database: its own columns as the file has them now, what was written into it without the text."""
-    if project.source is None:
-        return
-    with suppress(SeedbedError):
-        staged = project.source.stage(project.folder)
-        with closing(sqlite3.connect(staged.database, isolation_level=None, timeout=30.0)) as db:
-            db.execute("pragma secure_delete = on")
-            db.create_function("cleaned", 1, lambda text: _cell(text, wanted.holds), deterministic=True)
-            for table, columns in _written_columns(db, staged.table, {*staged.columns, *staged.key}).items():
-                for name in columns:
-                    where = f'"{name}" is not cleaned("{name}")'
-                    db.execute(f'update "{table}" set "{name}" = cleaned("{name}") where {where}')  # noqa: S608
-            db.execute("vacuum")
-            db.execute("pragma wal_checkpoint(truncate)").fetchall()
-
-
-def _written_columns(db: sqlite3.Connection, staged: str, of_file: set[str]) -> dict[str, list[str]]:
-    """Columns that uploads wrote: outputs beside the file's own, and what cells held before."""
-    out = {}
-    for (table,) in db.execute("select name from sqlite_master where type = 'table'").fetchall():
-        facts = db.execute(f'pragma table_info("{table}")').fetchall()
-        known = of_file if table == staged else set()
-        if table in (staged, "_seedbed_backup"):
-            out[table] = [fact[1] for fact in facts if not fact[5] and fact[1] not in known and '"' not in fact[1]]
-    return out
 
 
 # -------------------------------------------------------------------------------------- the record

@@ -186,6 +186,13 @@ class Corpus(Protocol):
         """(cells' rows written, rows inserted) by a release, counted from the backup rows."""
         ...
 
+    def forget(self, clean: Callable[[str, str, Mapping[str, Any]], Mapping[str, Any]]) -> int:
+        """Put the cells of each backup row through ``clean`` (release, key of the outcome, cells), on the disk too.
+
+        A row that changes is not rolled back any more. Returns how many did.
+        """
+        ...
+
     def create(self, script: str) -> None:
         """Run a recipe's own DDL; statements must be repeatable (``if not exists``)."""
         ...

@@ -31,8 +31,16 @@ BACKUPS = sa.Table(
     sqlite_with_rowid=False,
 )
 _C = BACKUPS.c
+_PAGE = 500
+_FORGET = (
+    f"UPDATE {BACKUP_TABLE} SET before = ?, after = ?, undone_at = coalesce(undone_at, ?) "  # noqa: S608
+    "WHERE release = ? AND number = ?"
+)
 _WRITTEN = [column.name for column in BACKUPS.columns if column.name != "undone_at"]
 
+
+Clean = Callable[[str, str, Mapping[str, Any]], Mapping[str, Any]]
+"""Cells as they are to be remembered, by the release, the key of the outcome, and the cells."""
 
 Told = tuple[Literal["write", "insert"], str, str, str, str, Mapping[str, Any], Mapping[str, Any]]
 """What is backed up: op, table, key columns, key, parent, cells before (none for a row that is made) and after."""
@@ -103,6 +111,25 @@ class Backups:
             for op, table, columns, key, parent, before, after, number in rows:
                 yield Entry(op, table, columns, key, parent, unpacked(before), unpacked(after), number)
             rows = self._session.tuples(query.where(_C.number < rows[-1][-1]).limit(size()))
+
+    def forget(self, clean: Clean) -> int:
+        """Put what is remembered of cells through ``clean``; what changes has no way back any more."""
+        if not self.exists:
+            return 0
+        count, at = 0, ("", 0)
+        place = (_C.release, _C.number)
+        query = sa.select(*place, _C.op, _C.parent, _C.key, _C.before, _C.after).order_by(*place).limit(_PAGE)
+        while rows := self._session.tuples(query.where(sa.tuple_(*place) > at)):
+            changed = []
+            for release, number, op, parent, key, before, after in rows:
+                item = parent if op == "insert" else key
+                now = [packed(clean(release, item, unpacked(cells))) for cells in (before, after)]
+                if now != [before, after]:
+                    changed.append((*now, self._now(), release, number))
+            if changed:
+                self._session.run(_FORGET, changed)
+            count, at = count + len(changed), rows[-1][:2]
+        return count
 
     def items(self, release: str) -> dict[str, None]:
         """Keys of all outcomes of a release, in its order."""

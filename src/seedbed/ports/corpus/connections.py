@@ -79,6 +79,13 @@ class Session:
             raise
 
     @contextmanager
+    def overwriting(self) -> Iterator[None]:
+        """What is replaced meanwhile is not left in the file, nor in its log."""
+        self.run(sqlite.OVERWRITE)
+        yield
+        self.catalogue(sqlite.EMPTY_LOG)
+
+    @contextmanager
     def savepoint(self) -> Iterator[None]:
         """A part of a transaction that may be given up by itself."""
         self.run("SAVEPOINT seedbed")

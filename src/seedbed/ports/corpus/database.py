@@ -23,7 +23,7 @@ from seedbed.ports.corpus import (
     pages,
     sqlite,
 )
-from seedbed.ports.corpus.backups import Backups
+from seedbed.ports.corpus.backups import Backups, Clean
 from seedbed.ports.corpus.connections import Session
 from seedbed.ports.corpus.descriptions import Catalogue
 from seedbed.ports.corpus.duplicates import NaturalKeys
@@ -164,6 +164,10 @@ class Database:
 
     def backed_up(self, release: str) -> tuple[int, int]:
         return self._backups.counts(release)
+
+    def forget(self, clean: Clean) -> int:
+        with self._session.overwriting(), self._session.transaction():
+            return self._backups.forget(clean)
 
     def create(self, script: str) -> None:
         with self._session.transaction():

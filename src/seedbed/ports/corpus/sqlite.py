@@ -34,6 +34,8 @@ REFERENCES = (
 )
 DEFINITION = "SELECT sql FROM sqlite_master WHERE name = ?"
 SCHEMA_VERSION = "PRAGMA main.schema_version"
+OVERWRITE = "PRAGMA secure_delete = ON"
+EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
 DATA_VERSION = "PRAGMA main.data_version"
 
 COLUMN_TYPES: dict[LogicalType, str] = {

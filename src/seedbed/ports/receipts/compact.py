@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from seedbed.crashing import point
 from seedbed.errors import Corrupt
 from seedbed.ports.receipts.reader import ReceiptFile, reading
 from seedbed.ports.receipts.rows import ENDING_COLUMNS, INTENT_COLUMNS, RECEIPT_COLUMNS
@@ -213,7 +214,9 @@ def _take_out(folder: Path, source: _Source) -> None:
 def _publish(draft: Path, target: Path) -> None:
     with draft.open("rb") as file:
         os.fsync(file.fileno())
+    point("before a file of receipts takes its name")
     draft.replace(target)
+    point("after a file of receipts takes its name")
     sync_folder(target.parent)
 
 
@@ -222,5 +225,6 @@ def remove(paths: Sequence[Path]) -> None:
         for one in (path, *companions(path)):
             with suppress(FileNotFoundError):
                 one.unlink()
+        point("while files of receipts are removed")
     for folder in {path.parent for path in paths}:
         sync_folder(folder)

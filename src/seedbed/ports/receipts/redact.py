@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 
+from seedbed.crashing import point
 from seedbed.errors import Locked
 from seedbed.ports.receipts import REDACTED, Ending, Intent, Receipt
 from seedbed.ports.receipts.compact import is_closed
@@ -46,6 +47,7 @@ def redact(folder: Path, rule: Rule) -> None:
             connection.execute("PRAGMA secure_delete = ON")
             file = ReceiptFile(path, connection)
             if not file.blank and _rewrite(connection, file, rule):
+                point("before a redacted file is packed")
                 connection.execute("VACUUM")
 
 
@@ -60,6 +62,7 @@ def _rewrite(connection: sqlite3.Connection, file: ReceiptFile, rule: Rule) -> b
         changed = connection.total_changes > before
         if changed:
             _drop_unused_blobs(connection)
+        point("before a redaction commits")
         connection.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
