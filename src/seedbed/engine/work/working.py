@@ -670,7 +670,7 @@ def _hop(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
 
 @contextmanager
 def _signals(flow: Flow) -> Iterator[None]:
-    """First Ctrl-C or SIGTERM drains; the second leaves at once and is as safe as ``kill -9``."""
+    """First Ctrl-C, SIGTERM or closed terminal drains; the second leaves at once and is as safe as ``kill -9``."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -686,7 +686,10 @@ def _signals(flow: Flow) -> Iterator[None]:
             )
         )
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants it to go on
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

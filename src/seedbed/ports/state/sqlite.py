@@ -160,7 +160,7 @@ class SqliteState(SqliteGates):
     def runs(self, *, limit: int = 50, status: RunStatus | None = None) -> list[RunRow]:
         where, values = ("where status = ?", [status]) if status else ("", [])
         rows = self._db.execute(
-            f"select {_RUN} from runs {where} order by started desc, id desc limit ?",  # noqa: S608
+            f"select {_RUN} from runs {where} order by rowid desc limit ?",  # noqa: S608
             [*values, limit],
         )
         return [_run(row) for row in rows]
@@ -507,7 +507,7 @@ class SqliteState(SqliteGates):
         with self._writing() as db:
             row = db.execute(
                 "select id, stage, table_name, status, opened, run, closed from releases"
-                " where stage = ? and status = 'applying' order by opened limit 1",
+                " where stage = ? and status = 'applying' order by rowid limit 1",
                 (release.stage,),
             ).fetchone()
             if row:
@@ -524,7 +524,7 @@ class SqliteState(SqliteGates):
 
     def releases(self) -> list[Release]:
         rows = self._db.execute(
-            "select id, stage, table_name, status, opened, run, closed from releases order by opened, id"
+            "select id, stage, table_name, status, opened, run, closed from releases order by rowid"  # clocks go back
         )
         return [Release(*row) for row in rows]
 
