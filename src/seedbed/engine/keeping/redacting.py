@@ -31,7 +31,7 @@ from seedbed.errors import EmptySelection, Locked, UsageError
 from seedbed.ports.receipts import REDACTED, Intent, Purchase
 from seedbed.ports.receipts.redact import Rule, hash_of, redact
 from seedbed.ports.state.counts import count_anew
-from seedbed.records import Item, Message, key_text, pack, unpack
+from seedbed.records import Item, Message, key_text, key_values, pack, unpack
 from seedbed.stage import Gathers
 
 RECORD = "redactions.jsonl"
@@ -126,7 +126,8 @@ def redact_kept(project: Project, wanted: Wanted, *, why: str = "", dry_run: boo
                 f"{wanted.stage} has no item {wanted.key}.", hint=f"See some with: seedbed records {wanted.stage}"
             )
         unread = sum(purchase.corrupt for purchase in look.receipts.purchases())
-        wanted = replace(wanted, texts=frozenset(_texts(look, wanted, [purchase for purchase, _, _ in found])))
+        if wanted.key:
+            wanted = replace(wanted, texts=_own_texts(look, wanted, [purchase for purchase, _, _ in found]))
         _refuse_unsettled(look, wanted, {purchase.intent.id for purchase, _, _ in found})
         counts = _counts(project, wanted, found, dry_run=True)
         if not dry_run:
@@ -178,10 +179,17 @@ def hold_all(project: Project, stack: ExitStack) -> None:
             raise Locked(f"{held['lock']} is held by another run", hint="Watch it with: seedbed watch")
 
 
+def _own_texts(look: Look, wanted: Wanted, purchases: Sequence[Purchase]) -> frozenset[str]:
+    """What an item held and what was answered for it, but its key and what other items hold too."""
+    texts = set(_texts(look, wanted, purchases)) - set(_strings(key_values(wanted.key)))
+    for purchase in look.receipts.purchases():
+        for item in purchase.intent.items:
+            if item.key != wanted.key:
+                texts.difference_update(_strings([dict(item.row), dict(item.before)]))
+    return frozenset(texts)
+
+
 def _texts(look: Look, wanted: Wanted, purchases: Iterable[Purchase]) -> Iterator[str]:
-    """What an item held and what was answered for it."""
-    if not wanted.key:
-        return
     for purchase in purchases:
         for item in purchase.intent.items:
             if item.key == wanted.key:
