@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from dataclasses import is_dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from seedbed import records
 from seedbed.errors import SourceError, UsageError
 from seedbed.policy.budget import share
 from seedbed.records import (
@@ -631,3 +633,49 @@ def test_tokens_add_up_each_kind_apart(one: Usage, other: Usage) -> None:
     assert (both.input, both.cached, both.output, both.reasoning) == (
         one.input + other.input, one.cached + other.cached, one.output + other.output, one.reasoning + other.reasoning,
     )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------ values as such
+
+
+VALUES = [each for each in vars(records).values() if isinstance(each, type) and is_dataclass(each)]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: value.__name__)
+def test_a_value_is_frozen_and_takes_no_other_name(value: Any) -> None:
+    assert value.__dataclass_params__.frozen
+    assert "__slots__" in vars(value)
+
+
+def test_what_is_not_said_counts_for_nothing() -> None:
+    usage = records.Usage()
+    assert (usage.input, usage.cached, usage.output, usage.reasoning) == (0, 0, 0, 0)
+    assert records.Message("user", "text").stable is False
+    assert (records.Part().index, records.Part().count) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (True, False),
+        (datetime(2026, 1, 2, 3, tzinfo=UTC), datetime(2026, 1, 2, 4, tzinfo=UTC)),
+        (date(2026, 1, 2), date(2026, 1, 3)),
+    ],
+)
+def test_values_without_a_declared_type_differ_where_they_do(value: Any, other: Any) -> None:
+    assert records.fingerprint({"a": value}) != records.fingerprint({"a": other})
+    assert not records.same_cell(value, other)
+    assert records.same_cell(value, value)
+
+
+def test_a_moment_counts_as_its_text_does() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert records.same_cell(moment, "2026-01-02T03:04:05+00:00", "datetime")
+    assert records.fingerprint({"a": moment}) == records.fingerprint({"a": "2026-01-02T03:04:05Z"}, {"a": "datetime"})
+    assert records.same_cell("2026-01-02", date(2026, 1, 2), "date")
+    assert not records.same_cell("2026-01-02", "2026-01-02T00:00:00", "datetime")
+
+
+def test_a_json_cell_that_is_followed_by_more_is_refused() -> None:
+    with pytest.raises(ValueError):
+        records.unpack('{"a": 1} x')

@@ -123,6 +123,11 @@ class Witness:
         assert answers <= complete <= answers + doubts, (answers, complete, doubts)
         if kills is not None:
             assert doubts <= kills * IN_FLIGHT
+        self.balanced(pages=pages)
+
+    def balanced(self, *, pages: bool = True) -> None:
+        """What the project's own books must say."""
+        table, kind = self.table, self.kind
         project = project_for(table, kind)
         for report in audit(project):
             assert all(equation.balanced for equation in report.equations), report.equations
@@ -132,7 +137,7 @@ class Witness:
             runs, releases = state.runs(limit=1000), state.releases()
         finally:
             state.close()
-        assert booked == len(found)
+        assert booked == len(purchases(table, kind))
         assert not pages or [run.id for run in runs if not (run.page and (table.root / run.page).exists())] == []
         assert [release.id for release in releases if release.status == "applying"] == []
 

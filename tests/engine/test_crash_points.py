@@ -167,6 +167,7 @@ def said(case: tuple[str, str]) -> str:
 def test_a_process_killed_at_a_named_point_goes_on_without_loss(
     tmp_path: Path, sim: Simulator, nursery: Nursery, ends: dict[str, Rows], case: tuple[str, str]
 ) -> None:
+    """(fault 2)"""
     name, kind = case
     story(tmp_path, sim, nursery, ends, kind, name)
 
@@ -217,6 +218,7 @@ def test_what_a_person_deleted_after_a_killed_upload_is_not_made_again(
 def test_each_pair_of_points(
     tmp_path: Path, sim: Simulator, nursery: Nursery, ends: dict[str, Rows], kind: str
 ) -> None:
+    """(fault 3)"""
     names = [name for name, way in WAYS.items() if kind in way.kinds]
     reached: set[str] = set()
     for number, (first, second) in enumerate(product(names, names)):

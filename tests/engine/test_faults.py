@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,7 @@ def test_long_answers_may_be_streamed(table: Table, sim: Simulator) -> None:
 
 
 def test_a_stream_without_its_end_is_in_doubt(table: Table, sim: Simulator) -> None:
+    """(fault 48)"""
     sim.configure(faults=[{"fault": "stream_no_end", "item": "Q3Z", "times": 1}])
 
     report = run(table.project(summary(stream=True)))
@@ -163,7 +165,7 @@ def test_a_stream_without_its_end_is_in_doubt(table: Table, sim: Simulator) -> N
 
 
 def test_a_full_disk_pauses_and_loses_nothing(table: Table, sim: Simulator) -> None:
-    """The files of a child may grow to 12 MB only; its ballast is freed and what is in flight stored."""
+    """(fault 21) The files of a child may grow to 12 MB only; its ballast is freed and what is in flight stored."""
     table.add(range(21, 2001))
     sim.configure(faults=[{"fault": "malformed", "times": None, "text": '{"summary": "' + _noise(30_000) + '"}'}])
     code = (
@@ -192,3 +194,49 @@ def _noise(size: int) -> str:
 
     chooser = random.Random(7)
     return "".join(chooser.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(size))
+
+
+def test_a_prompt_that_changed_after_a_kill_keeps_what_was_received_and_asks_the_rest_anew(
+    table: Table, sim: Simulator
+) -> None:
+    """(fault 63)"""
+    sim.configure(latency_ms=15.0)
+    kill_after(start(table, "plain"), sim, 8)
+    had = {
+        item.key
+        for purchase in table.project(stage("plain")).receipts().purchases()
+        for item in purchase.intent.items
+        if purchase.receipt is not None
+    }
+    before = {name: item["requests"] for name, item in sim.summary()["by_item"].items()}
+    changed = replace(stage("plain"), prompt="Another question.\n<!-- item -->\n{{ text }}")
+
+    assert run(table.project(changed)).error is None
+
+    after = sim.summary()["by_item"]
+    assert [key for key in had if after[f"Q{key[1:-1]}Z"]["requests"] > before[f"Q{key[1:-1]}Z"]] == []
+    assert all(row[3] for row in table.rows())
+    assert 0 < audit(table.project(changed))[0].stale <= 16, "those of the prompt before are counted"
+
+
+@pytest.mark.parametrize("first", [200, 9_000, 60_000])
+def test_memory_that_runs_out_at_some_allocation_loses_nothing(table: Table, sim: Simulator, first: int) -> None:
+    """(fault 13)"""
+    pytest.importorskip("_testcapi")
+    code = (
+        "import _testcapi, sys; from pathlib import Path; from tests.engine.crashing import act; "
+        "from tests.engine.projects import Table; table = Table.there(Path(sys.argv[1]), sys.argv[2]); "
+        "act(table, 'plain', 'audit'); _testcapi.set_nomemory(int(sys.argv[3]), int(sys.argv[3]) + 3); "
+        "act(table, 'plain', 'run')"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(table.root), table.url, str(first)],
+        cwd=Path(__file__).parents[2], capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    asked = {name: item["complete"] for name, item in sim.summary()["by_item"].items()}
+
+    assert run(table.project(stage("plain"))).error is None
+
+    assert all(row[3] for row in table.rows())
+    again = [name for name, count in asked.items() if sim.summary()["by_item"][name]["complete"] > count]
+    assert len(again) <= 8, "no more than were in flight"

@@ -80,14 +80,14 @@ def story(tmp_path: Path, sim: Simulator, kind: str, rows: int, complete: int) -
 def test_a_killed_run_goes_on_and_pays_no_received_answer_again(
     tmp_path: Path, sim: Simulator, kind: str, complete: int
 ) -> None:
-    """000.39, 000.78"""
+    """(fault 1) 000.39, 000.78"""
     sim.configure(latency_ms=15.0)
     story(tmp_path, sim, kind, 40, complete)
 
 
 @pytest.mark.torture
 def test_a_hundred_kills_at_random_moments(tmp_path: Path, sim: Simulator) -> None:
-    """`make torture`: every kind of stage, a separate process each time."""
+    """(fault 1) `make torture`: every kind of stage, a separate process each time."""
     chooser = random.Random(20261120)
     sim.configure(latency_ms=15.0, latency_sigma=0.6)
     for number in range(100):
@@ -99,6 +99,7 @@ def test_a_hundred_kills_at_random_moments(tmp_path: Path, sim: Simulator) -> No
 
 
 def test_a_run_killed_again_and_again_loses_nothing(tmp_path: Path, sim: Simulator) -> None:
+    """(fault 3)"""
     sim.configure(latency_ms=15.0)
     table = Table(tmp_path, sim.url, 60)
     kills = 4
@@ -115,6 +116,7 @@ def test_a_run_killed_again_and_again_loses_nothing(tmp_path: Path, sim: Simulat
 
 
 def test_the_first_signal_drains_and_says_so(tmp_path: Path, sim: Simulator) -> None:
+    """(fault 6)"""
     sim.configure(latency_ms=40.0)
     table = Table(tmp_path, sim.url, 60)
     child = start(table, "plain")
@@ -132,6 +134,7 @@ def test_the_first_signal_drains_and_says_so(tmp_path: Path, sim: Simulator) -> 
 
 
 def test_the_second_signal_leaves_at_once_and_is_as_safe_as_a_kill(tmp_path: Path, sim: Simulator) -> None:
+    """(fault 7)"""
     sim.configure(latency_ms=40.0, faults=[{"fault": "hang", "item": "Q1Z", "times": 1}])
     table = Table(tmp_path, sim.url, 60)
     child = start(table, "plain")

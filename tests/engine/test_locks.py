@@ -133,6 +133,7 @@ def test_what_another_process_let_go_is_free(locks: Locks, hold: Hold) -> None:
 
 
 def test_what_a_killed_process_held_is_free(locks: Locks, hold: Hold) -> None:
+    """(fault 4)"""
     kill(hold())
     generating(locks)()
 

@@ -433,6 +433,7 @@ def check(one: Case, schema: Any) -> str:
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("blind", [False, True])
 def test_no_case_is_damaged(kind: str, blind: bool) -> None:
+    """(fault 52)"""
     found = [each for number in range(12) if (each := case(kind, 77, number)) is not None]
     results = [check(each, None if blind else each.schema) for each in found]
     assert "wrong" not in results

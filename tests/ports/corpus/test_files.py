@@ -7,6 +7,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedbed.conditions import Compare
-from seedbed.errors import Drift, Locked, SourceError, UsageError
+from seedbed.errors import Drift, Locked, SeedbedError, SourceError, UsageError
 from seedbed.ports.corpus import CellWrite, durable
 from seedbed.ports.corpus.delimited import Delimited
 from seedbed.ports.corpus.files import Staged, stage, table_name, write_out
@@ -708,3 +709,20 @@ def test_written_members_read_back_and_all_other_bytes_stay(data: st.DataObject)
             assert line.startswith(old[:-1])
         else:
             assert line == old
+
+
+def test_a_link_that_is_put_in_place_of_the_result_is_not_followed(desk: Desk, tmp_path: Path) -> None:
+    """(fault 33)"""
+    outside = tmp_path / "outside.csv"
+    outside.write_text("precious")
+    desk.put("q\na\n").stage("s", out=desk.out)
+    desk.out.symlink_to(outside)
+    with pytest.raises(SourceError, match="was not written by seedbed"):
+        desk.write()
+    desk.out.unlink()
+    desk.write()
+    desk.out.unlink()
+    desk.out.symlink_to(outside)
+    with suppress(SeedbedError):
+        desk.write()
+    assert outside.read_text() == "precious"

@@ -125,6 +125,7 @@ def test_a_lone_surrogate_is_staged_as_a_mark_and_left_in_the_file() -> None:
     ],
 )
 def test_bad_lines_get_one_message_with_their_place(data: bytes, words: str) -> None:
+    """(fault 31)"""
     with pytest.raises(SourceError) as caught:
         JsonLines(data, "t.jsonl")
     assert words in caught.value.what

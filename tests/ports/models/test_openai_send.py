@@ -100,6 +100,7 @@ async def test_a_redirect_is_not_followed(peer: Start, openai: OpenAI) -> None:
 
 
 async def test_a_refused_connection_was_never_sent(openai: OpenAI) -> None:
+    """(fault 54)"""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
@@ -108,11 +109,13 @@ async def test_a_refused_connection_was_never_sent(openai: OpenAI) -> None:
 
 
 async def test_a_name_that_does_not_resolve_was_never_sent(openai: OpenAI) -> None:
+    """(fault 54)"""
     found = await trouble(openai, Target("openai", "m", "http://nowhere.invalid/v1", "a"))
     assert found.kind == "connect"
 
 
 async def test_a_server_that_does_not_speak_tls_was_never_sent_anything(peer: Start, openai: OpenAI) -> None:
+    """(fault 54)"""
     server = await peer(says(WHOLE))
     found = await trouble(openai, Target("openai", "m", f"https://127.0.0.1:{server.port}/v1", "a", timeout=2))
     assert found.kind == "connect" and not server.requests
@@ -133,6 +136,7 @@ async def test_a_connection_that_is_not_taken_in_time_was_never_sent(openai: Ope
 
 @pytest.mark.parametrize("act", [hangs, drips])
 async def test_silence_and_a_slow_drip_end_at_the_total_deadline(peer: Start, openai: OpenAI, act: Act) -> None:
+    """(fault 49)"""
     server = await peer(act)
     began = asyncio.get_running_loop().time()
     found = await trouble(openai, server.target(timeout=0.3))
@@ -141,6 +145,7 @@ async def test_silence_and_a_slow_drip_end_at_the_total_deadline(peer: Start, op
 
 
 async def test_a_hanging_call_does_not_hold_up_the_others(peer: Start, openai: OpenAI) -> None:
+    """(fault 49)"""
     server = await peer(hangs, says(WHOLE))
     slow = asyncio.ensure_future(trouble(openai, server.target(timeout=1)))
     await asyncio.sleep(0.05)
@@ -212,6 +217,7 @@ async def test_a_body_over_the_longest_is_cut_off_whatever_length_it_states(peer
 async def test_a_stream_is_kept_as_it_came_and_reads_the_same_for_every_split(
     peer: Start, openai: OpenAI, size: int
 ) -> None:
+    """(fault 48)"""
     server = await peer(streams(EVENTS + DONE, sizes=size))
     answer = await openai.send(openai.wire(REQUEST, server.target(), stream=True), server.target())
     assert (answer.format, answer.body) == ("sse", EVENTS + DONE)
@@ -236,6 +242,7 @@ async def test_a_stream_without_its_end_is_cut(peer: Start, openai: OpenAI, act:
 
 
 async def test_an_error_inside_a_stream_is_a_cut_with_its_words(peer: Start, openai: OpenAI) -> None:
+    """(fault 48)"""
     body = EVENTS + b'event: error\ndata: {"error":{"message":"over\\u0007loaded"}}\n\n' + DONE
     server = await peer(streams(body))
     found = await trouble(openai, server.target())

@@ -6,12 +6,14 @@ import random
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from seedbed.errors import SeedbedError
 from seedbed.ports.receipts import REDACTED
 from tests.disk.faulty import built, preloaded
 from tests.disk.power import Disk, lay
@@ -98,6 +100,26 @@ def look(folder: Path, told: Told, where: str) -> None:
 def test_a_power_cut_loses_no_receipt_that_was_acknowledged(record: Record, tmp_path: Path) -> None:
     """(fault 14) (fault 16)"""
     replay(record, tmp_path, 300, seed=1)
+
+
+def test_a_disk_that_only_says_that_it_syncs_is_told_and_never_a_riddle(record: Record, tmp_path: Path) -> None:
+    """(fault 17): what is lost is beyond us; what is left is read, or named as damaged."""
+    chance = random.Random(3)
+    disk = deepcopy(record.before)
+    disk.honest = False
+    for number, _ in enumerate(disk.follow(record.log)):
+        if number % 40 == 7:
+            place = tmp_path / "disk"
+            lay(disk.found(chance), place)
+            with suppress(SeedbedError):
+                store = sqlite_store(place / ".seedbed" / "receipts")
+                for one in store.purchases():
+                    assert (
+                        one.receipt is None
+                        or one.receipt.format == REDACTED
+                        or one.receipt.body == body_of(one.intent.id)
+                    )
+            shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.mark.torture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,7 @@ def test_a_line_that_contradicts_a_stored_record_is_named(
 def test_a_malformed_line_is_refused_with_its_number_and_nothing_of_its_lot_is_stored(
     filled: ReceiptStore, opened: OpenStore, tmp_path: Path, kind: str, damage: Any
 ) -> None:
+    """(fault 31)"""
     lines = carried(filled)
     place = next(at for at, line in enumerate(lines) if line["kind"] == kind)
     bad = deepcopy(lines[place])
@@ -151,3 +153,18 @@ def test_an_import_beside_a_live_writer_of_that_file_disturbs_neither(
     writer.close()
     assert store.summary().intents == 20
     assert store.verify().corrupt == ()
+
+
+def test_a_file_that_was_torn_at_any_byte_gives_what_is_whole_and_can_be_taken_in_again(
+    filled: ReceiptStore, opened: OpenStore, tmp_path: Path
+) -> None:
+    """(fault 29) (fault 30): the last three lines, at each byte."""
+    lines = [json.dumps(line).encode() + b"\n" for line in carried(filled)]
+    whole = b"".join(lines)
+    first = len(b"".join(lines[:-3]))
+    for number, end in enumerate(range(first, len(whole), 7)):
+        copy = opened(tmp_path / str(number))
+        kept = [line for line in whole[:end].splitlines(keepends=True) if line.endswith(b"\n")]
+        assert copy.take_in(json.loads(line) for line in kept)[0] == len(kept)
+        assert copy.take_in(json.loads(line) for line in lines) == (len(lines) - len(kept), len(kept))
+        assert sorted(map(str, copy.export())) == sorted(map(str, filled.export()))

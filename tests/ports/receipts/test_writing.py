@@ -171,6 +171,7 @@ def test_a_long_log_is_copied_into_the_file_while_the_writer_works(folder: Path)
 
 
 def test_a_file_that_is_removed_under_its_writer_stops_it(folder: Path) -> None:
+    """(fault 32)"""
     listener = Listener()
     writer = opened_by_hand(folder, listener)
     writer.intend(intent_of(writer.next_id()), 1)
@@ -254,6 +255,7 @@ def times(count: int) -> Callable[[], bool]:
 
 
 def test_on_a_full_disk_the_ballast_is_given_up_and_the_batch_stored_once(folder: Path) -> None:
+    """(fault 21)"""
     folder.mkdir(parents=True)
     ballast = Ballast(folder)
     ballast.prepare(os.urandom)

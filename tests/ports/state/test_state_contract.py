@@ -812,6 +812,7 @@ def a_first_version(path: Path) -> None:
 
 
 def test_a_state_of_a_newer_seedbed_is_refused(place: Path) -> None:
+    """(fault 62)"""
     db = sqlite3.connect(place)
     db.execute("pragma user_version = 99")
     db.close()
@@ -833,6 +834,8 @@ def test_a_state_of_a_newer_seedbed_is_left_as_it_is(place: Path) -> None:
 
 @pytest.mark.parametrize("there", [0, 1])
 def test_a_migration_that_is_killed_in_its_middle_changes_nothing(place: Path, there: int) -> None:
+    """(fault 62)"""
+
     def killed(connection: sqlite3.Connection) -> None:
         connection.execute("create table half (a)")
         connection.execute("drop table runs")

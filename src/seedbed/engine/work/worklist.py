@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.crashing import point
+from seedbed.ports.receipts.schema import sync_folder
 from seedbed.ports.refusals import of_sqlite
 from seedbed.records import Item, canonical_json, digest, pack, unpack
 
@@ -24,7 +25,9 @@ class Worklist:
     """One SQLite file. Items have a running ``seq`` in key order and, where grouped, a group number."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
+            sync_folder(path.parent.parent)
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
         try:
@@ -36,7 +39,7 @@ class Worklist:
 
     def _prepare(self) -> None:
         self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")
+        self._db.execute("pragma synchronous = full")  # the state counts on its items, also after a power cut
         self._db.execute(
             "create table if not exists items (seq integer primary key, item text not null unique,"
             " fingerprint text not null, row text not null, before text not null, context text not null,"

@@ -61,6 +61,8 @@ def engine(path: Path, patience: float) -> Engine:
             check_same_thread=False,
         )
         connection.execute("PRAGMA foreign_keys = ON")
+        # The state notes what was written here: with less, a power cut may bring a removed journal back after the note.
+        connection.execute("PRAGMA synchronous = EXTRA")
         register(connection)
         return connection
 
