@@ -1,11 +1,13 @@
-"""Commands, kills and a person's edits in any order: the promises hold after each step."""
+"""Commands, kills, a person's edits and jumps of the clock in any order: the promises hold after each step."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from tests.engine.crashing import Nursery, act
+from tests.engine.crashing import Nursery, act, project_for
 from tests.engine.proving import Witness, everything, new_table, purchases, requests
 from tests.engine.test_crash_points import WAYS
 
-from seedbed.errors import EmptySelection
+from seedbed import Scope, Spend, audit, run
+from seedbed.engine.projects.clock import VARIABLE
+from seedbed.errors import BudgetReached, EmptySelection
 from seedbed.simulator import Settings as Manners
 from seedbed.simulator import Simulator
 
@@ -45,6 +49,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.edits = 0
 
     def teardown(self) -> None:
+        os.environ.pop(VARIABLE, None)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def row(self, number: int) -> tuple[Any, ...] | None:
@@ -60,6 +65,21 @@ class AnyOrder(RuleBasedStateMachine):
     def run(self, limit: int | None) -> None:
         assert act(self.table, "plain", "run", limit).error is None
         self.witness.in_order()
+
+    @rule(cap=st.sampled_from([0, 40_000, 120_000]))
+    def run_under_a_cap(self, cap: int) -> None:
+        report = run(project_for(self.table, "plain"), None, Scope(), Spend(budget=cap))
+        assert report.error is None or isinstance(report.error, BudgetReached)
+        assert report.spent is not None
+        assert report.spent <= cap
+
+    @rule(limit=st.sampled_from([None, 2]))
+    def export(self, limit: int | None) -> None:
+        act(self.table, "plain", "export", limit)
+
+    @rule(days=st.sampled_from([-3650, -1, 1, 40]))
+    def set_the_clock(self, days: int) -> None:
+        os.environ[VARIABLE] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
 
     @rule()
     def generate(self) -> None:
@@ -84,7 +104,9 @@ class AnyOrder(RuleBasedStateMachine):
         except EmptySelection:
             return
 
-    @rule(point=st.sampled_from(POINTS), verb=st.sampled_from(["run", "run", "generate", "upload", "recover"]))
+    @rule(
+        point=st.sampled_from(POINTS), verb=st.sampled_from(["run", "run", "export", "generate", "upload", "recover"])
+    )
     def kill(self, point: str, verb: str) -> None:
         back = WAYS[point].verb == "rollback"
         self.witness.kill("rollback" if back else verb, point, must=False, once=False)
@@ -128,6 +150,11 @@ class AnyOrder(RuleBasedStateMachine):
     def what_a_person_wrote_or_took_out_stays(self) -> None:
         now = {row[0]: row[3] for row in self.table.rows()}
         assert {number: now[number] for number in self.theirs} == self.theirs
+
+    @invariant()
+    def the_books_balance(self) -> None:
+        for report in audit(project_for(self.table, "plain")):
+            assert all(equation.balanced for equation in report.equations), report.equations
 
     @invariant()
     def no_answer_is_bought_twice(self) -> None:

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -20,6 +19,7 @@ from seedbed.ports.corpus import CellWrite, Corpus, Written
 from seedbed.ports.corpus.batches import Pace
 from seedbed.ports.corpus.database import open_corpus
 from seedbed.ports.corpus.descriptions import BACKUP_TABLE
+from tests.engine.projects import waiting_until
 from tests.ports.corpus import database_killed
 from tests.ports.corpus.databases import MakeCorpus, cells, change, fates, fill, marked, rows, url, write
 
@@ -358,7 +358,9 @@ def test_after_a_kill_each_row_has_both_its_change_and_its_backup_or_neither(
     assert process.stdout is not None
     for _ in range(3):
         process.stdout.readline()
-    time.sleep(0.013)
+    log = database.with_name(f"{database.name}-{'journal' if journal == 'delete' else 'wal'}")
+    before = size_of(log)
+    waiting_until(lambda: size_of(log) not in (0, before))  # in the middle of a transaction
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
@@ -373,3 +375,10 @@ def test_after_a_kill_each_row_has_both_its_change_and_its_backup_or_neither(
     assert done["already"] == len(changed)
     assert again.roll_back("r1").restored == len(changed)
     again.close()
+
+
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
