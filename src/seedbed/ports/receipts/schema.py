@@ -279,6 +279,8 @@ def named(path: Path) -> Iterator[None]:
     """Whatever SQLite says while reading a file becomes an error that names the file."""
     try:
         yield
+    except UnicodeDecodeError as error:  # what SQLite says of a damaged schema quotes its bytes
+        raise _damaged(path, error) from error
     except sqlite3.Error as error:
         code = _primary(error)
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -287,7 +289,11 @@ def named(path: Path) -> Iterator[None]:
             raise UsageError(f"{path} cannot be opened", why=str(error), hint=f"Run: ls -l {path.parent}") from error
         if code == sqlite3.SQLITE_FULL:
             raise DiskFull(f"There is no room for {path}", why=str(error), hint="Make room on that disk.") from error
-        raise Corrupt(f"{path} is damaged or is not a receipts file", why=str(error), hint=VERIFY_HINT) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> Corrupt:
+    return Corrupt(f"{path} is damaged or is not a receipts file", why=str(error), hint=VERIFY_HINT)
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> bool:
