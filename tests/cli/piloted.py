@@ -88,7 +88,7 @@ class Piloted:
         """Requests of each item, by the server's own ledger."""
         return {name: item["requests"] for name, item in self.sim.summary()["by_item"].items()}
 
-    def keys(self) -> list[int]:
+    def drawn(self) -> list[int]:
         """The ids of the newest pilot's items."""
         items = self("review", STAGE, "--json", "--decisions", "/dev/null").json()["items"]
         return [int(item["key"].strip("[]")) for item in items]

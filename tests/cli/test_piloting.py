@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seedbed.simulator import Simulator
-from tests.cli.commands import environment, in_shell, start, typed, until
+from tests.cli.commands import at_terminal, environment, in_shell, start, typed, until
 from tests.cli.piloted import ITEMS, STAGE, Command, Piloted
 
 
@@ -194,7 +194,7 @@ def test_a_cell_that_a_person_changed_since_is_left_alone_by_a_no(project: Pilot
     project("pilot", "--sample", "5")
     project("approve", "--as", "Ana")
     project("run", "--yes")
-    first = project.keys()[0]
+    first = project.drawn()[0]
     project.corpus("update questions set summary = 'mine' where id = ?", first)
     reviewed = project.decide("x style")
     assert f"left alone [{first}]" in reviewed.err
@@ -215,7 +215,7 @@ def test_decisions_as_json_lines_with_scores(project: Piloted) -> None:
     """(001.62)"""
     project.write(more='scores = ["translation", "estimation", "fidelity"]')
     project("pilot", "--sample", "3")
-    keys = project.keys()
+    keys = project.drawn()
     lines = [
         {"key": [keys[2]], "decision": "accept", "scores": {"translation": 5, "estimation": 4, "fidelity": 5}},
         {"key": f"[{keys[0]}]", "decision": "reject", "reason": "invented", "note": "a hat", "scores": {"fidelity": 1}},
@@ -498,3 +498,106 @@ def test_a_stage_of_a_recipe_gets_its_gate_from_the_project_file(tmp_path: Path,
     assert seedbed("pilot", "facts.explode", "-C", "own", "--yes", "--sample", "2").code == 0
     assert seedbed("approve", "facts.explode", "--as", "Ana", "--items", "50", "-C", "own").code == 0
     assert seedbed("run", "-C", "own", "--yes").code == 0
+
+
+def test_a_record_says_who_approved_it_and_who_looked_at_it(project: Piloted) -> None:
+    project("pilot", "--sample", "3")
+    project.decide("a")
+    project("approve", "--as", "Ana Pop")
+    project("run", "--yes")
+    looked_at = project.drawn()[0]
+    first = project("records", STAGE, "--key", str(looked_at), "--json").json()["outcomes"][-1]
+    assert first["approved"] == ["Ana Pop"], "bought by the pilot, uploaded under the signature"
+    assert (first["decision"]["verdict"], first["decision"]["reviewer"]) == ("accept", "Ana")
+    other = min(set(range(1, ITEMS + 1)) - set(project.drawn()))
+    assert "approved by Ana Pop" in project("records", STAGE, "--key", str(other)).out
+
+
+def test_what_a_reviewer_wrote_can_be_redacted(project: Piloted) -> None:
+    project("pilot", "--sample", "3")
+    project.decide("x invented: names Mrs Smith of Oak Lane")
+    assert project("receipts", "redact", "--text", "Mrs Smith of Oak Lane", "--yes").code == 0
+    assert "Smith" not in str(project.state("select * from decisions"))
+    assert "Smith" not in str(project.state("select findings from outcomes"))
+    assert project.state("select verdict, reviewer from decisions") == [("reject", "Ana")]
+
+
+def test_at_a_terminal_no_price_is_asked_about_where_the_gate_is_shut(project: Piloted) -> None:
+    ended = at_terminal(project.root, "run", answer="y")
+    assert ended.code == 4
+    assert "Start?" not in ended.out
+
+
+def test_an_async_stage_is_signed_for_the_models_that_its_pilot_asked(project: Piloted) -> None:
+    (project.root / "stages.py").write_text(
+        """
+from seedbed import Stage, fills
+
+async def judge(item, call):
+    first = await call("first", "Sum up {{ q.text }}", {"summary": str}, q=item)
+    tier = "high" if item["id"] > 30 else "mid"
+    return await call("second", "Again {{ q.text }}: {{ f }}", {"summary": str}, tier=tier, q=item, f=first)
+
+stages = [Stage("q.judge", fills("questions", ["summary"]), ask=judge, inputs=("text",), gate="pilot")]
+""",
+        "utf-8",
+    )
+    text = (project.root / "seedbed.toml").read_text("utf-8").partition("[stages.")[0]
+    text = text.replace('corpus = "', 'python = "stages.py"\ncorpus = "')
+    text = text.replace(
+        'default = "openai/test"', 'default = "openai/test"\nmid = "openai/other"\nhigh = "openai/dear"'
+    )
+    (project.root / "seedbed.toml").write_text(text + '[prices."openai/dear"]\ninput = 9\noutput = 9\n', "utf-8")
+    assert project("pilot", "--sample", "5", "--where", "id <= 30").code == 0
+    signed = project("approve", "--as", "Ana", "--json").json()
+    assert signed["signature"]["models"] == ["openai/test", "openai/other"]
+    ended = project("run", "--yes")
+    assert ended.code == 4
+    assert "was signed for openai/test, openai/other, not for openai/dear" in ended.err
+    assert {entry["model"] for entry in project.sim.ledger()} == {"test", "other"}
+
+
+def test_a_stage_that_gathers_or_makes_rows_has_a_pilot_too(project: Piloted) -> None:
+    project.corpus("create table notions (id text primary key, word text, lang text)")
+    (project.root / "stages.py").write_text(
+        """
+from seedbed import Row, Stage, fills, gathers, makes, unique
+
+def rows(item, out):
+    for word in out["words"]:
+        yield Row("notions", word=word, lang=item["lang"])
+
+SHAPE = {"words": [str]}
+stages = [
+    Stage("q.makes", makes("questions", rows=rows, into={"notions": ()}),
+          prompt="{{ text }}", shape=SHAPE, gate="pilot"),
+    Stage("q.gathers", gathers("questions", by=["lang"], rows=rows, into={"notions": ()}),
+          prompt="{{ lang }}", shape=SHAPE, inputs=("text",), gate="pilot"),
+]
+""",
+        "utf-8",
+    )
+    text = (project.root / "seedbed.toml").read_text("utf-8").partition("[stages.")[0]
+    (project.root / "seedbed.toml").write_text(text.replace('corpus = "', 'python = "stages.py"\ncorpus = "'), "utf-8")
+    for stage, sample, items in (("q.makes", 4, ITEMS), ("q.gathers", 1, 2)):
+        assert project("run", stage, "--yes").code == 4
+        assert project("pilot", stage, "--sample", str(sample)).code == 0
+        assert project("pilot", stage).code == 0
+        assert project("approve", stage, "--as", "Ana").code == 0
+        assert project("run", stage, "--yes").code == 0
+        before = project.corpus("select count(*) from notions")[0][0]
+        assert before > 0
+        declined = project.decide("x invented", stage=stage)
+        assert declined.code == 0, declined.err
+        assert "rows taken back" in declined.err
+        assert project.corpus("select count(*) from notions")[0][0] < before
+        (report,) = [each for each in project("audit", "--json").json()["stages"] if each["stage"] == stage]
+        assert all(equation["balanced"] for equation in report["equations"])
+        assert project("status", stage, "--json").json()["stages"][0]["missing"] == 0
+        assert sum(report["settled"].values()) == items
+        (key,) = project.state("select item from decisions order by number desc limit 1")[0]
+        assert project.decide("u", stage=stage).code == 0
+        assert project("upload", stage, "--ids", key).code == 0
+        assert project.corpus("select count(*) from notions")[0][0] == before
+        (report,) = [each for each in project("audit", "--json").json()["stages"] if each["stage"] == stage]
+        assert all(equation["balanced"] for equation in report["equations"])

@@ -73,7 +73,7 @@ def test_a_no_to_an_uploaded_answer_that_was_killed_half_way_is_finished_by_the_
     project("pilot", "--sample", "4")
     project("approve", "--as", "Ana")
     project("run", "--yes")
-    first = project.keys()[0]
+    first = project.drawn()[0]
     (project.root / "decisions.txt").write_text("x invented\n", "utf-8")
     killed(project, point, "review", STAGE, "--decisions", "decisions.txt")
     assert project.decide("a").code == 0

@@ -332,7 +332,10 @@ def _ask(project: Project, target: str | None, scope: Scope, spend: Spend, yes: 
     if yes or not on_terminal():
         return
     import seedbed
+    from seedbed.engine.signing import shut
 
+    if shut(project, target) is not None:
+        return  # nothing will be spent; the run says why
     cap = spend.budget if spend.budget is not None else project.settings.get("budget", "run")
     plans = [plan for plan in seedbed.plan(project, target, scope) if plan.items and plan.cost_high != 0]
     if plans:

@@ -315,6 +315,8 @@ def _settlement_json(each: Settlement) -> dict[str, Any]:
         "fate": each.fate,
         "fate_reason": each.fate_reason,
         "release": each.release,
+        "approved": list(each.approved),
+        "decision": None if each.decision is None else as_json(each.decision),
     }
 
 
@@ -335,6 +337,11 @@ def record_lines(found: Record) -> list[str]:
         lines += ["", f"outcome in {outcome.round}, run {outcome.run}: {outcome.state}, {small(outcome.cost)}"]
         lines += [f"  {f.severity} {safe(f.code)} {safe(f.field)}: {line_of(f.message, 200)}" for f in outcome.findings]
         lines += _value_lines(outcome.output, "  ")
+        if each.approved:
+            lines.append(f"  approved by {safe(', '.join(each.approved))}")
+        if each.decision is not None:
+            why = f": {safe(each.decision.reason)}" if each.decision.reason else ""
+            lines.append(f"  {each.decision.verdict} by {safe(each.decision.reviewer)}{why}")
         if each.fate:
             lines.append(f"  {safe(each.fate)} {safe(each.fate_reason)} by {each.release}".replace("  by", " by"))
     return lines

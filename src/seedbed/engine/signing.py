@@ -14,12 +14,11 @@ from seedbed.engine.projects.binding import BoundStage
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.project import Project, utc_text
 from seedbed.engine.reviewing import Scorecard, scorecard
-from seedbed.engine.work.gate import selection_of
+from seedbed.engine.work.gate import GateStatus, gate_status, selection_of
 from seedbed.errors import UsageError
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import State
 from seedbed.ports.state.gates import PilotRow, SignatureRow
-from seedbed.records import Outcome
 
 LONGEST_NAME = 200
 _MODEL = re.compile(r"[^\s/]+/\S+")
@@ -108,13 +107,15 @@ def models_of(project: Project, state: State, stage: BoundStage, pilot: PilotRow
     return found
 
 
-def approvers(state: State, outcomes: Sequence[Outcome], releases: Sequence[str]) -> list[SignatureRow]:
-    """Who stood for these outcomes: the signatures under which they were bought or uploaded."""
-    of_release = {release.id: release.run for release in state.releases()}
-    runs = dict.fromkeys([*(o.run for o in outcomes), *(of_release.get(release, "") for release in releases)])
-    stages = {outcome.stage for outcome in outcomes}
-    found = {row.number: row for run in runs if run for row in state.worked_under(run) if row.stage in stages}
-    return list(found.values())
+def shut(project: Project, target: str | None) -> GateStatus | None:
+    """How the gate of a single stage is shut; None where it is open, or there is none, or several stages are meant."""
+    stages = project.stages(target)
+    if len(stages) != 1 or not stages[0].gate:
+        return None
+    with _open(project) as (state, corpus):
+        bound = project.bound(stages[0], corpus, state)
+        found = gate_status(bound, project.model_for(stages[0]), state, now_ms())
+    return None if found.open else found
 
 
 def parse_until(text: str) -> int:

@@ -16,6 +16,7 @@ from seedbed.engine.work.rounds import Derivation, Scope
 from seedbed.errors import EmptySelection, UsageError, nearest
 from seedbed.ports.receipts import REDACTED, Purchase, Receipt
 from seedbed.ports.state import TillEntry
+from seedbed.ports.state.gates import DecisionRow
 from seedbed.records import OUTCOME_STATES, Finding, Outcome, OutcomeState, Usage, key_text, key_values, parse_key
 from seedbed.stage import Gathers
 
@@ -76,12 +77,17 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Settlement:
-    """An outcome of the item in one round, and what upload did with it."""
+    """An outcome of the item in one round, what upload did with it, and who stood for it.
+
+    ``approved`` names those under whose signature it was bought or uploaded; ``decision`` is the reviewer's that holds.
+    """
 
     outcome: Outcome
     fate: str
     fate_reason: str
     release: str
+    approved: tuple[str, ...] = ()
+    decision: DecisionRow | None = None
 
 
 @dataclass(frozen=True)
@@ -231,8 +237,16 @@ def record(project: Project, name: str | None, key: str) -> Record:
         bound = look.bound(stage)
         if not isinstance(stage.relation, Gathers):
             key = key_text(typed_key(bound, key))
+        decisions = {row.round: row for row in look.state.decisions(stage.name) if row.key == key}
         settlements = [
-            Settlement(outcome, uploaded.fate, uploaded.reason, release)
+            Settlement(
+                outcome,
+                uploaded.fate,
+                uploaded.reason,
+                release,
+                _approved(look, outcome, release),
+                None if (held := decisions.get(outcome.round)) is None or held.verdict == "undo" else held,
+            )
             for outcome, uploaded, release in look.state.history(stage.name, key)
         ]
         row = _row_now(look, bound, key)
@@ -250,6 +264,14 @@ def record(project: Project, name: str | None, key: str) -> Record:
             settlements=settlements,
             attempts=[_attempt(purchase, entries.get(purchase.intent.id)) for purchase in purchases],
         )
+
+
+def _approved(look: Look, outcome: Outcome, release: str) -> tuple[str, ...]:
+    """Who had signed what the outcome's run, or that of its upload, worked under."""
+    of_release = next((row.run for row in look.state.releases() if release and row.id == release), "")
+    runs = dict.fromkeys(run for run in (outcome.run, of_release) if run)
+    rows = [row for run in runs for row in look.state.worked_under(run) if row.stage == outcome.stage]
+    return tuple(dict.fromkeys(row.name for row in rows))
 
 
 def _row_now(look: Look, stage: BoundStage, key: str) -> Mapping[str, Any] | None:
