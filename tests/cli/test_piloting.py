@@ -601,3 +601,20 @@ stages = [
         assert project.corpus("select count(*) from notions")[0][0] == before
         (report,) = [each for each in project("audit", "--json").json()["stages"] if each["stage"] == stage]
         assert all(equation["balanced"] for equation in report["equations"])
+
+
+def test_two_parts_at_once_share_the_ceiling_of_items(project: Piloted) -> None:
+    project("pilot", "--sample", "5")
+    project("approve", "--as", "Ana", "--items", "12")
+    project.sim.configure(latency_ms=50)
+    children = [
+        start(project.root, "run", "--yes", "--part", f"{n}/2", "--no-upload", "--concurrency", "3") for n in (1, 2)
+    ]
+    ended = [child.communicate(timeout=60) for child in children]
+    assert 4 in [child.returncode for child in children], ended
+    assert sum(project.asked.values()) <= 5 + 12
+    project.sim.configure(latency_ms=0)
+    for n in (1, 2):
+        project("run", "--yes", "--part", f"{n}/2")
+    assert sum(project.asked.values()) == 5 + 12
+    assert set(project.asked.values()) == {1}

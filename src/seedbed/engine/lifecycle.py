@@ -341,7 +341,7 @@ def _gate(project: Project, frame: Running, stage: BoundStage) -> Gate | None:
     """The gate of a stage that has one; the signature that the run works under is put down."""
     if not stage.stage.gate:
         return None
-    gate = Gate(stage, project.model_for(stage.stage), now_ms)
+    gate = Gate(stage, project.model_for(stage.stage), now_ms, frame.shift.run, frame.shift.locks.is_working)
     with suppress(GateError):
         frame.state.work_under(frame.shift.run, stage.name, gate.check(frame.state).number)
     return gate

@@ -96,6 +96,19 @@ def test_items_and_money_are_counted_from_the_signature_on(worked: State) -> Non
     assert worked.of_recipe(STAGE, "recipe-1", ["[001]", "[004]", "[009]"]) == {"[001]"}
 
 
+def test_the_room_under_a_ceiling_is_shared_by_runs_and_never_exceeded(worked: State, opened: OpenState) -> None:
+    number, other = worked.sign(SIGNED).number, opened()  # three items
+    assert worked.take_room(number, "run-1", wanted=2, outstanding=0, gone=()) == 2
+    assert other.take_room(number, "run-2", wanted=9, outstanding=0, gone=()) == 1
+    assert worked.take_room(number, "run-1", wanted=1, outstanding=2, gone=()) == 0
+    worked.open_round(round_row("r2"))
+    worked.settle([outcome(3, round_id="r2")])
+    assert worked.take_room(number, "run-1", wanted=1, outstanding=1, gone=()) == 0
+    assert sorted(other.holders(number)) == ["run-1", "run-2"]
+    assert worked.take_room(number, "run-1", wanted=5, outstanding=1, gone=["run-2"]) == 1
+    assert other.holders(number) == ["run-1"]
+
+
 def test_a_new_signature_counts_anew(worked: State) -> None:
     worked.sign(SIGNED)
     worked.open_round(round_row("r2"))

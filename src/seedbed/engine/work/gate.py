@@ -142,17 +142,22 @@ def signature_facts(row: SignatureRow) -> dict[str, Any]:
 
 
 class Gate:
-    """What a run of a gated stage asks. The state is an argument: each thread brings its own."""
+    """What a run of a gated stage asks. The state is an argument: each thread brings its own.
 
-    def __init__(self, stage: BoundStage, model: str, now: Callable[[], int]) -> None:
+    ``working`` says of a run whether its process lives.
+    """
+
+    def __init__(
+        self, stage: BoundStage, model: str, now: Callable[[], int], run: str, working: Callable[[str], bool]
+    ) -> None:
         self.stage = stage
         self.full: GateError | None = None
         self._models = [model] if model else []
         self._allowed: tuple[str, ...] | None = None
         self._now = now
-        self._admitted = 0
-        self._used_before: int | None = None
-        self._signature = 0
+        self._run = run
+        self._working = working
+        self._begun: set[str] = set()
 
     def check(self, state: State) -> SignatureRow:
         """The signature in force. Raises NotSigned or CeilingReached; a ceiling of items is :meth:`admit`'s."""
@@ -169,27 +174,26 @@ class Gate:
             raise shut(state, self.stage, found, self._models)
 
     def admit(self, state: State, items: list[Item]) -> list[Item]:
-        """Those that the ceiling has room for; ``full`` is set where one had to be left out.
+        """Those that the ceiling has room for, over all runs; ``full`` is set where one had to be left out.
 
         Items that have an outcome of this recipe are covered already: asking them again takes no room.
         """
         row = self.check(state)
         if row.items is None or not items:
             return items
-        if self._used_before is None or row.number != self._signature:
-            self._used_before, self._admitted, self._signature = row.used_items, 0, row.number
-        room = row.items - max(row.used_items, self._used_before + self._admitted)
-        covered = state.of_recipe(self.stage.name, self.stage.recipe, [item.key for item in items])
-        taken: list[Item] = []
-        for item in items:
-            if item.key not in covered:
-                if room <= 0:
-                    self.full = shut(state, self.stage, Standing(row, "items"), self._models)
-                    continue
-                room -= 1
-                self._admitted += 1
-            taken.append(item)
-        return taken
+        name, recipe = self.stage.name, self.stage.recipe
+        covered = state.of_recipe(name, recipe, [item.key for item in items])
+        new = [item.key for item in items if item.key not in covered]
+        self._begun -= state.of_recipe(name, recipe, sorted(self._begun))
+        gone = [run for run in state.holders(row.number) if run != self._run and not self._working(run)]
+        room = state.take_room(
+            row.number, self._run, wanted=len(new), outstanding=len(self._begun - set(new)), gone=gone
+        )
+        if room < len(new):
+            self.full = shut(state, self.stage, Standing(row, "items"), self._models)
+        taken = set(new[:room])
+        self._begun |= taken
+        return [item for item in items if item.key in taken or item.key in covered]
 
     def allow(self, model: str) -> None:
         """Raises NotSigned for a model that the signature does not name. Called for each request."""

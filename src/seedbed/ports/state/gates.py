@@ -115,6 +115,18 @@ class Gates(Protocol):
         """The signatures under which a run has worked."""
         ...
 
+    def holders(self, signature: int) -> list[str]:
+        """Runs that hold room under its ceiling of items."""
+        ...
+
+    def take_room(self, signature: int, run: str, *, wanted: int, outstanding: int, gone: Sequence[str]) -> int:
+        """How many of ``wanted`` items a run may begin beside the ``outstanding`` ones that it began before.
+
+        What is used, what other runs hold and what is granted never exceed the ceiling together. ``gone`` are
+        holders that ended: what they held is free.
+        """
+        ...
+
     def of_recipe(self, stage: str, recipe: str, keys: Sequence[str]) -> set[str]:
         """Keys that have an outcome of that recipe, of any round."""
         ...

@@ -247,6 +247,14 @@ create table signed_runs (
 the signed recipe before, and money against what the stage had cost when it was signed."""
 
 
+_V7 = """
+create table signature_room (
+  signature integer not null, run text not null, items integer not null, primary key (signature, run)
+) without rowid
+"""
+"""Room under a ceiling of items that runs hold for what they have begun, so that several do not take the same."""
+
+
 def _v1(connection: sqlite3.Connection) -> None:
     for statement in _V1.split(";\n"):
         if statement.strip():
@@ -278,7 +286,11 @@ def _v6(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4, _v5, _v6)
+def _v7(connection: sqlite3.Connection) -> None:
+    connection.execute(_V7)
+
+
+STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4, _v5, _v6, _v7)
 
 
 def migrate(

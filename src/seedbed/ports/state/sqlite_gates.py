@@ -130,6 +130,29 @@ class SqliteGates:
         )
         return [_signature(row) for row in rows]
 
+    def holders(self, signature: int) -> list[str]:
+        rows = self._db.execute("select run from signature_room where signature = ?", (signature,))
+        return [row[0] for row in rows]
+
+    def take_room(self, signature: int, run: str, *, wanted: int, outstanding: int, gone: Sequence[str]) -> int:
+        with self._writing() as db:
+            db.executemany(
+                "delete from signature_room where signature = ? and run = ?", [(signature, each) for each in gone]
+            )
+            ceiling, used, others = db.execute(
+                "select g.items, coalesce(u.items, 0), (select coalesce(sum(items), 0) from signature_room"
+                " where signature = g.number and run != ?)"
+                " from signatures g left join signature_use u on u.signature = g.number where g.number = ?",
+                (run, signature),
+            ).fetchone()
+            granted = wanted if ceiling is None else max(0, min(wanted, ceiling - used - others - outstanding))
+            db.execute(
+                "insert into signature_room values (?, ?, ?)"
+                " on conflict (signature, run) do update set items = excluded.items",
+                (signature, run, outstanding + granted),
+            )
+        return int(granted)
+
     def of_recipe(self, stage: str, recipe: str, keys: Sequence[str]) -> set[str]:
         found: set[str] = set()
         for start in range(0, len(keys), CHUNK):
