@@ -618,3 +618,29 @@ def test_two_parts_at_once_share_the_ceiling_of_items(project: Piloted) -> None:
         project("run", "--yes", "--part", f"{n}/2")
     assert sum(project.asked.values()) == 5 + 12
     assert set(project.asked.values()) == {1}
+
+
+def test_a_pilot_works_within_a_round_that_an_export_opened(project: Piloted) -> None:
+    assert project("export", STAGE).code == 0
+    piloted = project("pilot", "--sample", "5", "--json")
+    assert piloted.code == 0, piloted.err
+    assert piloted.json()["states"] == {"accepted": 5}
+    assert project("run", "--yes").code == 4
+    assert sum(project.asked.values()) == 5
+    project("approve", "--as", "Ana")
+    assert project("run", "--yes").code == 0
+    assert set(project.asked.values()) == {1}
+    assert len(project.filled) == ITEMS
+
+
+def test_a_ceiling_of_money_is_shared_by_two_parts_at_once(project: Piloted) -> None:
+    project("pilot", "--sample", "5")
+    project("approve", "--as", "Ana", "--money", "0.0012usd")
+    project.sim.configure(latency_ms=30)
+    children = [
+        start(project.root, "run", "--yes", "--part", f"{n}/2", "--no-upload", "--concurrency", "2") for n in (1, 2)
+    ]
+    ended = [child.communicate(timeout=60) for child in children]
+    assert 4 in [child.returncode for child in children], ended
+    (spent,) = project.state("select sum(nano) from till where run in (select id from runs where command = 'run')")[0]
+    assert 0 < spent <= 1_200_000
