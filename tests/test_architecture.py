@@ -48,6 +48,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "sqlalchemy": ("seedbed.ports.corpus",),
     # An answer, the body of an error and a line of a file are read by one and the same exact reader.
     "jiter": ("seedbed.policy.replies", "seedbed.policy.headers", "seedbed.ports.corpus.jsonlines"),
+    "kreuzberg": ("seedbed.ports.documents",),
     "pyarrow": ("seedbed.ports.corpus.parquet.columns",),
     "jsonschema_rs": ("seedbed.policy.replies",),
     "jinja2": ("seedbed.engine.projects.prompts", "seedbed.web"),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from seedbed.engine.work.rounds import Scope
     from seedbed.policy.repair import repair_json
     from seedbed.ports.corpus import Corpus, NewRow
+    from seedbed.ports.documents import read_document
     from seedbed.records import Finding, Item, Outcome, Part, key_text, row_id
     from seedbed.stage import Call, Lookup, Pipeline, Row, Selection, Stage, fills, gathers, makes, unique
 
@@ -46,6 +47,7 @@ _HOMES = {
     "review": "seedbed.engine.reviewing",
     **dict.fromkeys(("approve", "revoke"), "seedbed.engine.signing"),
     "repair_json": "seedbed.policy.repair",
+    "read_document": "seedbed.ports.documents",
     **dict.fromkeys(
         (
             "Spend",
@@ -107,6 +109,7 @@ __all__ = [
     "plan",
     "preview",
     "project_of",
+    "read_document",
     "recover",
     "repair_json",
     "reread",

@@ -90,7 +90,7 @@ def fill(
     spend = options.spend_of(budget, concurrency, allow_stand_in, allow_empty, max_calls)
     said = options.scope_of(where, ids, limit, part, sample, seed, stale, stale_model)
     scope = selected(ready.project, None, said, allow_empty=allow_empty)
-    if recover and not scope.again:
+    if recover:
         scope = ready.again(scope)
     if dry_run:
         return _preview(ready, scope, json)

@@ -35,7 +35,7 @@ def _verb() -> type:
 
 
 def import_facts(
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="CSV or JSONL files of entries.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="CSV, JSONL, XLSX or DOCX files of entries.")],
     stats: Annotated[bool, typer.Option("--stats", help="Count the entries by topic afterwards.")] = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,

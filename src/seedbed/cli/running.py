@@ -169,10 +169,7 @@ def recover(
     place: options.Place = None,
 ) -> int:
     """Ask again, with fresh attempts, what was rejected or failed; with --stale what an older recipe made."""
-    from dataclasses import replace
-
     import seedbed
-    from seedbed.engine.work.rounds import AGAIN
 
     project = _project(place, model, base_url, timeout, settings, styles, difficulty)
     spend = options.spend_of(budget, concurrency, allow_empty=allow_empty, calls=max_calls)
@@ -182,8 +179,7 @@ def recover(
         options.scope_of(where, ids, limit, part, sample, seed, stale, stale_model, redo_diverged),
         allow_empty,
     )
-    if not (stale or stale_model):
-        scope = replace(scope, states=AGAIN)
+    scope = scope.taken_again()
     if dry_run:
         return _previews(project, target, scope, "recover", json)
     _ask(project, target, scope, spend, yes)

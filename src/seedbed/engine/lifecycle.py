@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seedbed import conditions
 from seedbed.crashing import point
 from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage, wrong_rows
 from seedbed.engine.endings import finish_killed_runs
@@ -43,7 +42,7 @@ from seedbed.engine.uploading import preview_upload, tables_of, upload_stage
 from seedbed.engine.work.drawing import drawn, require_one_stage
 from seedbed.engine.work.gate import Gate
 from seedbed.engine.work.reader import UserCodeError
-from seedbed.engine.work.rounds import AGAIN, Derivation, OpenRound, Scope, worklist_path
+from seedbed.engine.work.rounds import Derivation, OpenRound, Scope, worklist_path
 from seedbed.engine.work.working import Shift, export_only, work
 from seedbed.engine.work.worklist import Worklist
 from seedbed.errors import (
@@ -61,7 +60,7 @@ from seedbed.policy.budget import Till
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.models import Target
 from seedbed.ports.state import Release, RunRow, RunStatus, Spending, State
-from seedbed.records import NO_USAGE, OUTCOME_STATES, Finding, Item, Outcome, key_text, key_values, usd
+from seedbed.records import NO_USAGE, Finding, Item, Outcome, key_text, key_values, usd
 from seedbed.stage import Fills, Stage
 
 PREVIEWS = 3
@@ -571,9 +570,7 @@ def recover(
 
     Rejected and failed items are taken; what is named, by key or by ``outcome.…``, is taken whatever it came to.
     """
-    if not scope.again:
-        named = scope.ids is not None or conditions.OUTCOME_PREFIX in scope.where
-        scope = replace(scope, states=OUTCOME_STATES if named else AGAIN)
+    scope = scope.taken_again()
     if dry_run:
         return preview(project, name, scope)
     return generate(project, name, scope, spend)
@@ -648,7 +645,7 @@ def _passes(
             generated = buy(project, frame, bound, replace(scope, limit=left))
             unsigned = isinstance(frame.error, NotSigned)  # nobody stands for what waits there
             uploaded = _upload_of_run(project, frame, bound, scope, spend) if with_upload and not unsigned else None
-            if generated.settled or (uploaded and (uploaded.fates or uploaded.made)):
+            if generated.settled or generated.diverged or (uploaded and (uploaded.fates or uploaded.made)):
                 frame.passes.append(StageRun(generated, uploaded))
             if frame.error is not None:
                 return

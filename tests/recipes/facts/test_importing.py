@@ -180,7 +180,7 @@ def test_a_parent_with_several_bearers_of_its_name_is_not_guessed(corpus: Corpus
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("l.pdf", b"x", "neither CSV nor JSONL"),
+        ("l.pdf", b"x", "neither CSV nor JSONL nor XLSX nor DOCX"),
         ("l.csv", b"title,topic\nx,y\n", "column name"),
         ("l.csv", b"name,name\nx,y\n", "no column twice"),
         ("l.csv", b"", "it has: nothing"),

@@ -109,7 +109,9 @@ def _require_rows(stage: BoundStage, corpus: Corpus, state: State, scope: Scope)
     total = corpus.count(stage.source.name, stage.stage.source.condition())
     if any(name.startswith(conditions.OUTCOME_PREFIX) for name in conditions.columns(condition)):
         every = Scope(where=scope.where, states=OUTCOME_STATES)
-        matched = any(found.items for found in Derivation(corpus, state, stage, every).pages())
+        missing = Scope(where=scope.where)
+        looks = (Derivation(corpus, state, stage, each, bare=True) for each in (every, missing))
+        matched = any(found.items for look in looks for found in look.pages())
     else:
         both = conditions.conjunction(stage.stage.source.condition(), condition)
         matched = corpus.count(stage.source.name, both) > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,18 @@ from seedbed.engine.work.worklist import Worklist
 from seedbed.errors import UsageError
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import RoundRow, State
-from seedbed.records import WHOLE, Item, Outcome, OutcomeState, Part, cell, key_text, key_values, same_cell
+from seedbed.records import (
+    OUTCOME_STATES,
+    WHOLE,
+    Item,
+    Outcome,
+    OutcomeState,
+    Part,
+    cell,
+    key_text,
+    key_values,
+    same_cell,
+)
 from seedbed.stage import Fills, Gathers
 
 FIRST_PAGE = 500
@@ -54,6 +65,14 @@ class Scope:
     def condition(self) -> conditions.Condition:
         return conditions.parse(self.where)
 
+    def taken_again(self) -> Scope:
+        """The scope of ``recover``: what was rejected or failed, but what is named, by key or by ``outcome.…``,
+        whatever it came to; and what is stale where that is said."""
+        if self.again:
+            return self
+        named = self.ids is not None or self.speaks_of_outcomes
+        return replace(self, states=OUTCOME_STATES if named else AGAIN)
+
     @property
     def speaks_of_outcomes(self) -> bool:
         return any(name.startswith(conditions.OUTCOME_PREFIX) for name in conditions.columns(self.condition()))
@@ -86,6 +105,7 @@ class Derivation:
     """Derives a stage's missing items, a page at a time; no cursor of the database stays open.
 
     ``bare`` items have key and row only: enough to count them, and no context is looked up.
+    ``held`` items wait in a round of before: they have no outcome and are not missing.
     ``model`` is asked today; ``models`` are all that may answer today, where a function of the user's asks several.
     """
 
@@ -97,6 +117,7 @@ class Derivation:
     looked_at: int = 0
     bare: bool = False
     models: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
     _lookup: Any = field(default=None, init=False)
 
     @classmethod
@@ -114,6 +135,12 @@ class Derivation:
 
     def pages(self, after: Sequence[Any] | None = None) -> Iterator[Found]:
         """Pages in key order, behind the key ``after``."""
+        for found in self._pages(after):
+            if self.held:
+                found.items = [item for item in found.items if item.key not in self.held]
+            yield found
+
+    def _pages(self, after: Sequence[Any] | None) -> Iterator[Found]:
         if self.scope.again:
             yield from self._again()
         elif isinstance(self.stage.stage.relation, Gathers):

@@ -218,6 +218,7 @@ class _Job:
         if self._gate_full:
             return
         if (self.room is None or self.room > 0) and self._earlier_done():
+            derivation.held = self._held()
             new = self._new_round(state, derivation)
             if new is not None:
                 self._tell(new, state)
@@ -227,6 +228,10 @@ class _Job:
     @property
     def _gate_full(self) -> bool:
         return self.gate is not None and self.gate.full is not None
+
+    def _held(self) -> frozenset[str]:
+        """Items of earlier rounds that wait for a person's word and are not to be asked in a new round."""
+        return frozenset()
 
     def _earlier_done(self) -> bool:
         """Waits until no item of an earlier round is on its way: it must not count as missing once more."""
@@ -440,6 +445,7 @@ class _Buying(_Job):
     """A stage that asks a model."""
 
     flow: Flow | None = None
+    _asking: AskLoop | None = None
 
     def run(self) -> Result:
         _raise_open_files()
@@ -572,6 +578,9 @@ class _Buying(_Job):
 
     # the feeder's thread
 
+    def _held(self) -> frozenset[str]:
+        return frozenset(self._asking.diverged) if self._asking is not None else frozenset()
+
     def _earlier_done(self) -> bool:
         return self.flow is None or self.flow.wait_until_empty()
 
@@ -579,7 +588,7 @@ class _Buying(_Job):
         state = self.shift.project.state()
         asking = None
         if self.stage.stage.ask is not None:
-            asking = AskLoop(flow, reader.deliver, max(1, self.shift.concurrency))
+            asking = self._asking = AskLoop(flow, reader.deliver, max(1, self.shift.concurrency))
         try:
             if self.gate is not None:
                 self.gate.check(state)

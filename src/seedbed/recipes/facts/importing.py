@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seedbed import Corpus, Lookup, NewRow, Selection, errors, row_id, unique
+from seedbed import Corpus, Lookup, NewRow, Selection, errors, read_document, row_id, unique
 from seedbed.recipes.facts.settings import RICHNESS
 from seedbed.recipes.facts.validation import TYPES
 
 BUILT_IN_TOPICS = Path(__file__).with_name("topics.jsonl")
+DOCUMENTS = (".xlsx", ".docx")
 _OWN = ("name", "topic", "parent", "richness")
 _NO_TOPIC = ""
 
@@ -76,13 +77,14 @@ class _Entry:
 def import_facts(
     corpus: Corpus, files: Sequence[Path], *, dry_run: bool, release: str, source_type: str = "file_seed"
 ) -> ImportReport:
-    """Entries from CSV and JSONL files: name, topic, parent, richness; all other columns become ``data``.
+    """Entries from CSV, JSONL, XLSX and DOCX files: name, topic, parent, richness; all other columns become ``data``.
 
-    Raises SourceError for a file that cannot be read as a table; single rows that cannot are in the report.
+    Of XLSX each sheet is read, of DOCX each table, and the paragraphs under a heading that names a topic are entries
+    of it. Raises SourceError for a file that cannot be read as a table; single rows that cannot are in the report.
     """
     bad: list[BadRow] = []
     topics = _topics_by_name(corpus.lookup())
-    lines = list(_read(files, bad))
+    lines = list(_read(files, topics, bad))
     read = len(lines) + len(bad)
     entries = list(_entries(lines, topics, bad))
     once = {entry.id: entry for entry in reversed(entries)}
@@ -306,17 +308,55 @@ def _topics_by_name(lookup: Lookup) -> dict[str, str]:
 # ---------------------------------------------------------------------------------------- files
 
 
-def _read(files: Sequence[Path], bad: list[BadRow]) -> Iterator[_Line]:
+def _read(files: Sequence[Path], topics: Mapping[str, str], bad: list[BadRow]) -> Iterator[_Line]:
     readers = {".csv": _csv_lines, ".jsonl": _json_lines, ".ndjson": _json_lines}
     for file in files:
-        reader = readers.get(file.suffix.lower())
-        if reader is None:
+        suffix = file.suffix.lower()
+        if suffix not in (*readers, *DOCUMENTS):
             raise errors.SourceError(
-                f"{file.name} is neither CSV nor JSONL", hint="Save it as CSV with a head line, or as JSON lines."
+                f"{file.name} is neither CSV nor JSONL nor XLSX nor DOCX",
+                hint="Save it as CSV with a head line, or as JSON lines.",
             )
         if not file.is_file():
             raise errors.SourceError(f"there is no file {file}")
-        yield from reader(file, bad)
+        yield from _document_lines(file, topics, bad) if suffix in DOCUMENTS else readers[suffix](file, bad)
+
+
+def _document_lines(file: Path, topics: Mapping[str, str], bad: list[BadRow]) -> Iterator[_Line]:
+    """Rows of the tables that have a head, and paragraphs that stand under a topic."""
+    document = read_document(file)
+    found = 0
+    for table in document.tables:
+        place = f"{file} [{table.name}]"
+        head = next((n for n, row in enumerate(table.rows) if "name" in map(_folded, row)), None)
+        if head is None:
+            full = next((n for n, row in enumerate(table.rows) if any(map(_text, row))), None)
+            if full is not None:
+                bad.append(BadRow(place, table.first + full, "no row of this table is a head with the column name"))
+            continue
+        found += 1
+        yield from _table_lines(place, table.first + head, table.rows[head], table.rows[head + 1 :])
+    for paragraph in document.paragraphs:
+        if _folded(paragraph.heading) in topics:
+            found += 1
+            yield _Line(str(file), paragraph.number, {"name": paragraph.text, "topic": paragraph.heading})
+        else:
+            bad.append(BadRow(str(file), paragraph.number, "the paragraph stands under no heading that names a topic"))
+    if not found:
+        raise errors.SourceError(
+            f"{file.name} has no table with a head row with the column name, and no paragraph under a topic"
+        )
+
+
+def _table_lines(place: str, line: int, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[_Line]:
+    names = [_folded(name) for name in head]
+    given = [name for name in names if name]
+    if len(set(given)) < len(given):
+        raise errors.SourceError(f"{place} has a column twice in its head: {', '.join(given)}")
+    for number, row in enumerate(rows, line + 1):
+        cells = {name: cell for name, cell in zip(names, row, strict=False) if name}
+        if any(map(_text, row)):
+            yield _Line(place, number, {n: cell if n in _OWN else _typed(cell) for n, cell in cells.items()})
 
 
 def _csv_lines(file: Path, bad: list[BadRow]) -> Iterator[_Line]:

@@ -90,8 +90,8 @@ class Filling:
         return seedbed.preview(self._looking(), None, scope)
 
     def again(self, scope: Scope) -> Scope:
-        """The same scope over what was rejected or failed before."""
-        return replace(scope, states=("rejected", "failed"))
+        """The same scope over what was rejected or failed before; what is named, whatever it came to."""
+        return scope.taken_again()
 
     def run(self, scope: Scope, spend: Spend, *, upload: bool = True) -> Any:
         """Fill what is missing; columns that the table lacks are added first."""
