@@ -54,6 +54,8 @@ _AFTER: Mapping[str, str] = {
     " table the provider's key is the account. [Stay within rate limits](../how-to/stay-within-rate-limits.md).",
     "limits": 'One table for each model that has limits of its own: `[limits."openai/gpt-5-mini"]`, for each key. What'
     " an account says stands beside it. Limits that a provider states in its answers need no setting.",
+    "windows": "One table for each usage window: `[windows.night]`. `account` is needed, and `reset` or `period`:"
+    " [run inside a usage window](../how-to/run-inside-a-usage-window.md).",
     "prices": 'One table for each model: `[prices."openai/my-model"]`. It stands over the price list that comes with'
     " seedbed. `input` and `output` are needed; without `cached_input` cached tokens cost what input does.",
     "stages": 'One table for each stage: `[stages."q.summary"]`. A stage of the file fills cells; stages that make rows'

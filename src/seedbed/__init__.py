@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from seedbed.engine.projects.project import FileSource, Project, open_project, project_of
     from seedbed.engine.reviewing import review
     from seedbed.engine.signing import approve, revoke
+    from seedbed.engine.waves import wave
     from seedbed.engine.work.rounds import Scope
     from seedbed.policy.repair import repair_json
     from seedbed.ports.corpus import Corpus, NewRow
@@ -42,6 +43,7 @@ _HOMES = {
     "crashing": "seedbed.crashing",
     "errors": "seedbed.errors",
     "adopt": "seedbed.engine.keeping.adopting",
+    "wave": "seedbed.engine.waves",
     "cost": "seedbed.engine.looks.books",
     "pilot": "seedbed.engine.pilot",
     "review": "seedbed.engine.reviewing",
@@ -121,6 +123,7 @@ __all__ = [
     "unique",
     "upload",
     "validate",
+    "wave",
 ]
 
 

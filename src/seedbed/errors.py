@@ -18,8 +18,9 @@
     │   └── Unbalanced           the equation of a round does not add up
     ├── Pause              75    saved; go on later with the same command
     │   ├── BudgetReached
+    │   ├── WindowUsed           the share of a usage window is used up, or it is closed
     │   ├── ProviderDown
-    │   ├── LimitReached         a usage window or the account's credit is used up
+    │   ├── LimitReached         a usage window or the account's credit is used up, says the provider
     │   └── DiskFails            a read, a write or a sync is refused
     │       └── DiskFull
     ├── Stopped       130/143    Ctrl-C or SIGTERM; saved
@@ -133,12 +134,27 @@ class BudgetReached(Pause):
     name = "budget"
 
 
+class WindowUsed(Pause):
+    """A usage window is closed, or the share of it is used up."""
+
+    name = "window"
+
+
 class ProviderDown(Pause):
     name = "provider_down"
 
 
 class LimitReached(Pause):
+    """The provider says so. ``window``: of a usage window; ``after``: seconds until it opens, where it is said."""
+
     name = "limit"
+
+    def __init__(
+        self, what: str, *, why: str = "", hint: str = "", window: bool = False, after: float | None = None
+    ) -> None:
+        super().__init__(what, why=why, hint=hint)
+        self.window = window
+        self.after = after
 
 
 class DiskFails(Pause):

@@ -21,10 +21,12 @@ GROUPS = {
     "Start": ("init", "doctor", "fill", "demo"),
     "Look": ("audit", "plan", "status", "watch", "records", "bad", "cost", "report", "logs", "config", "receipts"),
     "Sign": ("pilot", "review", "approve", "revoke"),
-    "Work": ("run", "export", "generate", "upload", "validate", "recover", "rollback"),
+    "Work": ("run", "wave", "schedule", "export", "generate", "upload", "validate", "recover", "rollback"),
     "More": ("import", "repair-bad", "documents", "repair", "simulate"),
 }
-MODULES = ("starting", "filling", "running", "piloting", "looking", "recipes", "experiments", "repairing")
+MODULES = (
+    "starting", "filling", "running", "waving", "piloting", "looking", "recipes", "experiments", "repairing",
+)  # fmt: skip
 
 
 class Verbs(TyperGroup):

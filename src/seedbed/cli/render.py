@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RunReport,
         UploadReport,
         ValidateReport,
+        WindowReport,
         WrongRows,
     )
 
@@ -167,6 +168,30 @@ def after_error(error: SeedbedError) -> str:
 
 
 # ------------------------------------------------------------------------------------------ reports
+
+
+def window_line(window: WindowReport) -> str:
+    """How a usage window stands, and how long it will take."""
+    words = [f"window {safe(window.name)}: {_amount(window.used, window.unit)} used"]
+    if window.capacity is None:
+        words.append("of a capacity that is not known yet")
+    else:
+        allowed = window.capacity if window.allowed is None else window.allowed
+        about = "about " if window.learned else ""
+        words.append(f"of {_amount(allowed)} ({window.share:.0%} of {about}{_amount(window.capacity)})")
+    if window.closed:
+        until = f" until {window.closed_until}" if window.closed_until else ""
+        words.append(f"- {'switched off' if window.closed == 'off' else window.closed}{until}")
+    if window.waves_left:
+        until = f", done by {window.done_by[:10]}" if window.done_by else ""
+        words.append(f"- {window.waves_left:,} more windows{until}")
+    return " ".join(words)
+
+
+def _amount(value: int, unit: str = "") -> str:
+    from seedbed.records import usd
+
+    return usd(value) if unit == "money" else f"{value:,} {unit}".rstrip()
 
 
 def equation_lines(equations: Sequence[Equation]) -> list[str]:

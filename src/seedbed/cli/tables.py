@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seedbed.cli.render import as_json, drawn_line, equation_lines, line_of, safe, wrong_lines
+from seedbed.cli.render import as_json, drawn_line, equation_lines, line_of, safe, window_line, wrong_lines
 from seedbed.records import usd, usd_exact
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def status_lines(report: StatusReport) -> list[str]:
     cap = f" of {usd(report.cap)}" if report.cap is not None else ""
     unknown = f", the price of {report.unknown_prices:,} calls unknown" if report.unknown_prices else ""
     lines += ["", f"spent {usd(report.spent)}{cap}{unknown}"]
+    for stage in report.stages:
+        lines += [f"{stage.stage}: {window_line(window)}" for window in stage.windows]
     if report.doubtful:
         lines.append(f"in doubt {usd(report.doubtful)}")
     if report.corrupt:
@@ -245,6 +247,7 @@ def plan_lines(reports: Sequence[PlanReport], cap: int | None) -> list[str]:
     ]  # fmt: skip
     lines = table(("stage", "to do", "calls", "model", "tokens in", "tokens out", "cost"), rows, left=(0, 3))
     lines += [drawn_line(report.sample) for report in reports if report.sample is not None]
+    lines += [f"{report.stage}: {report.windows:,} usage windows" for report in reports if report.windows]
     return [*lines, "", "Nothing was sent.", f"cap {usd(cap)}" if cap is not None else "no cap"]
 
 

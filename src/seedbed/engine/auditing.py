@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seedbed.conditions import is_empty
+from seedbed.engine.looks.windows import windows_planned
 from seedbed.engine.missing import Counted, mark_now, remember
 from seedbed.engine.projects.binding import MEMBERS, BoundStage
 from seedbed.engine.projects.project import Project
@@ -190,8 +191,9 @@ def plan_stage(project: Project, stage: BoundStage, corpus: Corpus, state: State
         if room is not None and len(items) >= room:
             break
     if not stage.stage.calls_model:
-        return PlanReport(stage.name, count, 0, "", 0, 0, 0, 0, 0, None, tuple(examples), sample_drawn)
-    return replace(_priced(project, stage, state, count, sample, examples), sample=sample_drawn)
+        return PlanReport(stage.name, count, 0, "", 0, 0, 0, 0, 0, None, tuple(examples), sample=sample_drawn)
+    plan = replace(_priced(project, stage, state, count, sample, examples), sample=sample_drawn)
+    return replace(plan, windows=windows_planned(project, state, stage.stage, plan))
 
 
 def _priced(

@@ -146,6 +146,7 @@ class PlanReport:
     cost_high: int | None
     price: Mapping[str, Any] | None
     examples: Sequence[str] = ()
+    windows: int | None = None
     sample: Drawn | None = None
 
 
@@ -297,6 +298,25 @@ class RunReport:
 
 
 @dataclass(frozen=True)
+class WindowReport:
+    """A usage window; amounts in ``unit``, money in 10⁻⁹ USD. ``closed``: off, quiet or closed; else empty."""
+
+    name: str
+    unit: str
+    capacity: int | None
+    learned: bool
+    share: float
+    allowed: int | None
+    used: int
+    ends: str | None
+    closed: str
+    closed_until: str | None
+    waves_left: int | None
+    done_by: str | None
+    next_wave: str | None
+
+
+@dataclass(frozen=True)
 class StageStatus:
     stage: str
     total: int
@@ -305,6 +325,7 @@ class StageStatus:
     states: Mapping[str, int]
     waiting_upload: int
     spent: int | None
+    windows: Sequence[WindowReport] = ()
 
     @property
     def percent(self) -> float:

@@ -126,7 +126,8 @@ def decide(event: Ended, history: History, *, random: Callable[[], float], patie
         return Stop(ConfigError(f"the endpoint answers with a redirect ({event.status})", hint="Check the base URL."))
     if said.no_credit(event.status):
         wait = retry_after(event.headers, event.body)
-        return Stop(_paused("the account's credit is used up", said.shown(), event.headers, wait), wait, "no credit")
+        what = "the account's credit is used up"
+        return Stop(_paused(what, said.shown(), event.headers, wait, window=False), wait, "no credit")
     if event.status == 429:
         return _slow_down(event, said, history, random, patience)
     if event.status in (408, 409) or event.status >= 500:
@@ -200,10 +201,13 @@ def _declined(event: Ended, said: _Said) -> Decision:
     return GiveUp("failed", Finding("bad_request", words or f"status {status}"))
 
 
-def _paused(what: str, why: str, headers: Mapping[str, str], wait: float | None) -> LimitReached:
+def _paused(
+    what: str, why: str, headers: Mapping[str, str], wait: float | None, *, window: bool = True
+) -> LimitReached:
     if wait is None:
-        return LimitReached(what, why=why, hint="The same command goes on when there is room again.")
-    return LimitReached(f"{what}; it opens {_when(headers, wait)}", why=why, hint="The same command goes on then.")
+        return LimitReached(what, why=why, hint="The same command goes on when there is room again.", window=window)
+    what = f"{what}; it opens {_when(headers, wait)}"
+    return LimitReached(what, why=why, hint="The same command goes on then.", window=window, after=wait)
 
 
 def _when(headers: Mapping[str, str], wait: float) -> str:

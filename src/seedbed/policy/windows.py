@@ -137,10 +137,15 @@ class Window:
 
     # ---- how much
 
-    def allowed(self, share: float, learned: int | None) -> int | None:
-        """How much of one window may be used; None where no capacity is known yet."""
+    def expected(self, share: float, learned: int | None) -> int | None:
+        """How much of one window is likely to be used; None where no capacity is known yet."""
         capacity = self.capacity if self.capacity is not None else learned
         return None if capacity is None else math.floor(capacity * share + 1e-9)
+
+    def allowed(self, share: float, learned: int | None) -> int | None:
+        """How much may be used. The whole of a window whose capacity is only learned has no bound but the provider's,
+        so that it can be learned again."""
+        return None if self.capacity is None and share >= 1 else self.expected(share, learned)
 
 
 def _at(day: Any, minute: int, zone: ZoneInfo) -> float:

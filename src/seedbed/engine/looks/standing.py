@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from seedbed.engine.looks.look import Look, looking
+from seedbed.engine.looks.windows import windows_now
 from seedbed.engine.missing import Counted, mark_of, recalled, remember
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.project import Project, utc_text
@@ -67,7 +68,11 @@ def _report(
 ) -> StatusReport:
     stages = look.project.stages(target)
     each = [
-        _stage(stage, counts[stage.name], standing.get(stage.name, Tally()), money.get(stage.name)) for stage in stages
+        replace(
+            _stage(stage, counts[stage.name], standing.get(stage.name, Tally()), money.get(stage.name)),
+            windows=windows_now(look.project, look.state, stage, counts[stage.name].missing),
+        )
+        for stage in stages
     ]
     gates = _gates(look, stages)
     newest = look.state.runs(limit=1)

@@ -46,6 +46,12 @@ class Locks:
             yield
 
     @contextmanager
+    def in_window(self, window: str) -> Iterator[None]:
+        """One wave at a time uses a window."""
+        with self._hold(f"window--{_plain(window)}", f"the window {window}"):
+            yield
+
+    @contextmanager
     def uploading(self, table: str) -> Iterator[None]:
         with self._hold(f"upload--{_plain(table)}", f"an upload into {table}"):
             yield

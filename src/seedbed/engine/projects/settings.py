@@ -111,12 +111,24 @@ STAGE: Mapping[str, Setting] = {
     "gate": Setting("text", "pilot: nothing beyond a pilot is bought before a person has signed"),
     "scores": Setting("texts", "what a reviewer gives each answer, from 1 to 5"),
 }
+WINDOW: Mapping[str, Setting] = {
+    "account": Setting("text", "the account, or provider, whose use it bounds"),
+    "capacity": Setting("text", "950 items, 2000 calls, 2M tokens or 20usd a window; learned without it"),
+    "unit": Setting("text", "what is counted while the capacity is learned: items, calls, tokens, money", "items"),
+    "share": Setting("text", "how much of a window a wave may use up, over all waves and runs", "100%"),
+    "reset": Setting("texts", "when a new window begins: 23:00, or Mon 23:00; several are a list"),
+    "period": Setting("text", "instead of a reset: a window begins with its first call and lasts so long, such as 5h"),
+    "zone": Setting("text", "the time zone of reset and quiet hours", "UTC"),
+    "quiet": Setting("texts", "hours in which no wave sends anything, such as 08:00-18:00"),
+    "on": Setting("yes/no", "false switches its waves off", True),
+}
 NAMED: Mapping[str, Mapping[str, Setting]] = {
     "providers": PROVIDER,
     "accounts": ACCOUNT,
     "limits": LIMITS,
     "prices": PRICE,
     "stages": STAGE,
+    "windows": WINDOW,
 }
 """Sections whose tables carry names of the user's: `[providers.openai]`, `[stages."q.summary"]`."""
 

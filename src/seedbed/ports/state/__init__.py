@@ -172,6 +172,17 @@ class Spending:
     saved: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """What was asked of a model within a span of time: items settled, calls sent, tokens, 10⁻⁹ USD."""
+
+    model: str
+    items: int = 0
+    calls: int = 0
+    tokens: int = 0
+    nano: int = 0
+
+
 class State(Gates, Leases, Protocol):
     # runs
     def open_run(self, run: RunRow) -> None: ...
@@ -332,6 +343,10 @@ class State(Gates, Leases, Protocol):
 
     def price(self, hash: str, row: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
         """Store (with ``row``) or read a price row by its hash."""
+        ...
+
+    def used_between(self, start: int, end: int) -> list[ModelUse]:
+        """By the model that was asked, from ``start`` to before ``end`` in Unix milliseconds; adopted ones are out."""
         ...
 
     def money(self) -> dict[str, Spending]:

@@ -14,6 +14,7 @@ from seedbed.errors import Corrupt
 from seedbed.ports.refusals import of_sqlite
 from seedbed.ports.state import (
     MadeRow,
+    ModelUse,
     Release,
     ReleaseStatus,
     RoundRow,
@@ -651,6 +652,19 @@ class SqliteState(SqliteGates):
             )
             for row in rows
         ]
+
+    def used_between(self, start: int, end: int) -> list[ModelUse]:
+        items = self._db.execute(
+            "select model, count(*) from outcomes where at >= ? and at < ? and model != '' group by model", (start, end)
+        )
+        found = {model: ModelUse(model, items=count) for model, count in items if not model.startswith("adopted/")}
+        for model, calls, tokens, nano in self._db.execute(
+            "select model, count(distinct intent), sum(input + cached + answered), coalesce(sum(nano), 0) from till"
+            " where at >= ? and at < ? and kind != 'adopt' group by model",
+            (start, end),
+        ):
+            found[model] = replace(found.get(model, ModelUse(model)), calls=calls, tokens=tokens, nano=nano)
+        return list(found.values())
 
     def money(self) -> dict[str, Spending]:
         rows = self._db.execute("select stage, nano, doubtful, unknown, calls from sums order by stage")
