@@ -23,7 +23,7 @@
     │   ├── LimitReached         a usage window or the account's credit is used up, says the provider
     │   └── DiskFails            a read, a write or a sync is refused
     │       └── DiskFull
-    ├── Stopped       130/143    Ctrl-C or SIGTERM; saved
+    ├── Stopped   129/130/143    a closed terminal, Ctrl-C or SIGTERM; saved
     └── NotReadable              one answer cannot be read; the run goes on
         └── NotRepairable
 
