@@ -62,7 +62,7 @@ def goes_on(witness: Witness, wanted: object, where: str) -> None:
 @pytest.mark.parametrize("kind", ["plain", "file", "makes"])
 def test_a_power_cut_during_a_run_is_gone_on_from(tmp_path: Path, sim: Simulator, nursery: Nursery, kind: str) -> None:
     """(fault 15) (fault 16)"""
-    replay(tmp_path, sim, nursery, kind, 15)
+    replay(tmp_path, sim, nursery, kind, 8)
 
 
 @pytest.mark.torture
