@@ -20,10 +20,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 ITEMS = 1_000_000
 SHARE_SETTLED = 10
@@ -84,9 +85,30 @@ def run_settled(root: Path) -> dict[str, float]:
 def upload(root: Path) -> dict[str, float]:
     from seedbed.engine import lifecycle
 
-    began = time.perf_counter()
-    report = lifecycle.upload(project(root), "q.length")
-    return {"items": report.fates.get("applied", 0), "seconds": time.perf_counter() - began}
+    with locks_of_the_corpus() as held:
+        began = time.perf_counter()
+        report = lifecycle.upload(project(root), "q.length")
+        seconds = time.perf_counter() - began
+    return {"items": report.fates.get("applied", 0), "seconds": seconds, "lock": max(held)}
+
+
+@contextmanager
+def locks_of_the_corpus() -> Iterator[list[float]]:
+    """Seconds that each transaction kept the records locked, its commit included."""
+    from seedbed.ports.corpus.connections import Session
+
+    held: list[float] = []
+    plain = Session.transaction
+
+    @contextmanager
+    def timed(session: Session) -> Iterator[None]:
+        with plain(session):
+            began = time.perf_counter()
+            yield
+        held.append(time.perf_counter() - began)
+
+    with patch.object(Session, "transaction", timed):
+        yield held
 
 
 def run_uploaded(root: Path) -> dict[str, float]:
@@ -249,6 +271,7 @@ TARGETS: Mapping[str, float] = {
 }  # fmt: skip
 RATES: Mapping[str, float] = {"write": 80_000, "upload": 80_000}
 MEMORY = 1.2
+LOCK = 0.05
 
 
 def show(few: Mapping[str, Mapping[str, float]], many: Mapping[str, Mapping[str, float]], items: int) -> None:
@@ -262,7 +285,11 @@ def show(few: Mapping[str, Mapping[str, float]], many: Mapping[str, Mapping[str,
         if "seconds" in row:
             line += f"  {row['items'] / row['seconds']:10,.0f} rows/s"
             line += f" of {RATES[name]:,.0f}" if name in RATES else ""
+        if "lock" in row:
+            line += f", longest lock {row['lock'] * 1000:.0f} ms of {LOCK * 1000:.0f}"
         print(line)
+    peaks = [max(row["rss"] for row in series.values()) for series in (few, many)]
+    print(f"peak memory {peaks[1]:.0f} MB against {peaks[0]:.0f} MB: {peaks[1] / peaks[0]:.2f} x of {MEMORY} x")
 
 
 def main(arguments: list[str] | None = None) -> None:
