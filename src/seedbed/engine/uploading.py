@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
+from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from seedbed.conditions import is_empty
@@ -16,7 +20,7 @@ from seedbed.engine.reports import UploadReport
 from seedbed.engine.work.rounds import Scope, output_cells
 from seedbed.errors import SourceError, UsageError
 from seedbed.policy.budget import share
-from seedbed.ports.corpus import CellWrite, Corpus, Inserted, NewRow
+from seedbed.ports.corpus import CellWrite, Corpus, Inserted, NewRow, Written
 from seedbed.ports.state import MadeRow, Release, State, Uploaded, Waiting
 from seedbed.records import WHOLE, Item, Outcome, OutcomeState, key_text, key_values, row_id
 from seedbed.stage import Fills, Makes, Row
@@ -35,12 +39,16 @@ class _Tally:
     left: list[tuple[str, str]] = field(default_factory=list)
     examples: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=list)
 
-    def cells(self, write: CellWrite, fate: str, reason: str = "") -> None:
-        self.fates[fate] = self.fates.get(fate, 0) + 1
-        if fate in LEFT:
-            self.left.append((write.key, reason or fate))
-        elif len(self.examples) < EXAMPLES:
-            self.examples.append((write.key, write.before, write.after))
+    def cells(self, writes: Sequence[CellWrite], fates: Sequence[str], reasons: Sequence[str]) -> None:
+        for fate, count in Counter(fates).items():
+            self.fates[fate] = self.fates.get(fate, 0) + count
+        if len(self.examples) == EXAMPLES and not set(LEFT) & set(fates):
+            return
+        for write, fate, reason in zip(writes, fates, reasons, strict=True):
+            if fate in LEFT:
+                self.left.append((write.key, reason or fate))
+            elif len(self.examples) < EXAMPLES:
+                self.examples.append((write.key, write.before, write.after))
 
     def report(self, stage: str, release: str, *, out: str = "", dry_run: bool = False) -> UploadReport:
         return UploadReport(stage, release, self.fates, self.made, tuple(self.left), tuple(self.examples), out, dry_run)
@@ -57,11 +65,12 @@ def upload_stage(
     allow_stand_in: bool,
 ) -> UploadReport:
     """Apply what waits (or what is named); the release is closed when all of it has a fate."""
-    uploading = _Uploading(stage, corpus, state, scope)
-    relation = stage.stage.relation
-    if isinstance(relation, Fills):
-        return _upload(_Cells(uploading, relation), project, run, allow_stand_in=allow_stand_in)
-    return _upload(_Rows(uploading), project, run, allow_stand_in=allow_stand_in)
+    with closing(project.state()) as clerks:
+        uploading = _Uploading(stage, corpus, clerks, scope)
+        relation = stage.stage.relation
+        if isinstance(relation, Fills):
+            return _upload(_Cells(uploading, relation), project, state, run, allow_stand_in=allow_stand_in)
+        return _upload(_Rows(uploading), project, state, run, allow_stand_in=allow_stand_in)
 
 
 def preview_upload(stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> UploadReport:
@@ -81,7 +90,7 @@ def tables_of(stage: BoundStage) -> list[str]:
 
 @dataclass
 class _Uploading:
-    """What is uploaded, from where to where, and what it came to."""
+    """What is uploaded, from where to where, and what it came to. The state is the clerk's."""
 
     stage: BoundStage
     corpus: Corpus
@@ -116,35 +125,82 @@ class _Kind(Protocol[A]):
         """Accepted outcomes that no upload has looked at; by name also those that were withdrawn or cleared."""
         ...
 
-    def apply(self, release: str, page: list[A], done: Set[tuple[str, str]]) -> None:
-        """Write a page and note what became of it. What is ``done`` was written by an upload that was killed."""
+    def apply(self, release: str, page: list[A], done: Set[tuple[str, str]]) -> _Note:
+        """Write a page; what became of it. What is ``done`` was written by an upload that was killed."""
         ...
 
     def preview(self, page: list[A]) -> None: ...
 
 
-def _upload(kind: _Kind[A], project: Project, run: str, *, allow_stand_in: bool) -> UploadReport:
-    it = kind.uploading
-    stage, state = it.stage, it.state
+@dataclass
+class _Note:
+    """What became of a page. ``again`` are the outcomes in it that had been withdrawn."""
+
+    fates: list[Uploaded]
+    made: list[MadeRow] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+
+
+class _Clerk:
+    """Reads the next page and notes the last one while a page is written, so that two databases work at once."""
+
+    def __init__(self, it: _Uploading, release: str) -> None:
+        self._it, self._release = it, release
+        self._desk = ThreadPoolExecutor(1, thread_name_prefix="seedbed-clerk")
+        self._noted: Future[None] | None = None
+
+    def pages(self, first: list[A] | None, rest: Callable[[], list[A] | None]) -> Iterator[list[A]]:
+        page = first
+        while page is not None:
+            following = self._desk.submit(rest)
+            yield page
+            page = following.result()
+
+    def note(self, note: _Note) -> None:
+        """Goes on at once; what was wrong with the note before is told here."""
+        if self._noted is not None:
+            self._noted.result()
+        self._noted = self._desk.submit(self._write, note)
+
+    def _write(self, note: _Note) -> None:
+        state, stage = self._it.state, self._it.stage.name
+        state.uploaded(stage, self._release, note.fates, note.made)
+        if note.again:
+            state.set_state(stage, note.again, "accepted")
+
+    def __enter__(self) -> _Clerk:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._desk.shutdown()
+        if self._noted is not None and error is None:
+            self._noted.result()
+
+
+def _upload(kind: _Kind[A], project: Project, state: State, run: str, *, allow_stand_in: bool) -> UploadReport:
+    it, stage = kind.uploading, kind.uploading.stage
     pages = kind.pages()
-    first = next(pages, None)
+
+    def page() -> list[A] | None:
+        found = next(pages, None)
+        if found is not None and not allow_stand_in:
+            _refuse_stand_in(it, found)
+        return found
+
+    first = page()
     open_ones = [r for r in state.releases() if r.stage == stage.name and r.status == "applying"]
     if first is None and not open_ones:
         return it.tally.report(stage.name, "")
-    if first and not allow_stand_in:
-        _refuse_stand_in(it, first)
     opened = Release(new_id("release"), stage.name, ", ".join(tables_of(stage)), "applying", now_ms(), run)
     release = state.open_release(opened).id
     point("after a release opens")
     # What a killed upload wrote is not written once more: a person may have emptied or deleted it since.
     done = it.corpus.standing(release) if release != opened.id and it.scope.ids is None else set()
-    for page in chain([first] if first is not None else [], pages):
-        if not allow_stand_in:
-            _refuse_stand_in(it, page)
-        kind.apply(release, page, done)
-        withdrawn = [answer.key for answer in page if answer.state == "withdrawn"]
-        if withdrawn:
-            state.set_state(stage.name, withdrawn, "accepted")
+    with _Clerk(it, release) as clerk:
+        for found in clerk.pages(first, page):
+            note = kind.apply(release, found, done)
+            note.again = [answer.key for answer in found if answer.state == "withdrawn"]
+            clerk.note(note)
     out = project.write_file() if project.source is not None else ""
     point("before a release closes")
     state.close_release(release, "applied", now_ms())
@@ -181,39 +237,38 @@ class _Cells:
             if mine:
                 yield mine
 
-    def apply(self, release: str, page: list[Waiting], done: Set[tuple[str, str]]) -> None:
+    def apply(self, release: str, page: list[Waiting], done: Set[tuple[str, str]]) -> _Note:
         it, table = self.uploading, self.relation.table
-        fates, rest = [], page
-        if done:
-            there = [answer for answer in page if (table, answer.key) in done]
-            rest = [answer for answer in page if (table, answer.key) not in done]
-            for answer, write in zip(there, self._writes(there), strict=True):
-                fates.append(Uploaded(answer.key, answer.round, "applied"))
-                it.tally.cells(write, "already")
+        there = [answer for answer in page if (table, answer.key) in done] if done else []
+        rest = [answer for answer in page if (table, answer.key) not in done] if done else page
         writes = self._writes(rest)
         written = it.corpus.write(
             release, table, it.stage.key, writes, fingerprint=it.stage.fingerprint, source=self._view()
         )
-        for answer, write, (key, fate, reason) in zip(rest, writes, written, strict=True):
-            fates.append(Uploaded(key, answer.round, "applied" if fate == "already" else fate, reason))
-            it.tally.cells(write, fate, reason)
+        fates, reasons = _told(written)
+        it.tally.cells(self._writes(there), ["already"] * len(there), [""] * len(there))
+        it.tally.cells(writes, fates, reasons)
         point("after cells, before their note")
-        it.state.uploaded(it.stage.name, release, fates)
+        noted = ["applied" if fate == "already" else fate for fate in fates]
+        told = zip([a.key for a in rest], [a.round for a in rest], noted, reasons, strict=True)
+        return _Note([Uploaded(a.key, a.round, "applied") for a in there] + list(map(Uploaded._make, told)))
 
     def preview(self, page: list[Waiting]) -> None:
         it, writes = self.uploading, self._writes(page)
         written = it.corpus.preview(
             self.relation.table, it.stage.key, writes, fingerprint=it.stage.fingerprint, source=self._view()
         )
-        for write, (_, fate, reason) in zip(writes, written, strict=True):
-            it.tally.cells(write, fate, reason)
+        fates, reasons = _told(written)
+        it.tally.cells(writes, fates, reasons)
 
     def _writes(self, answers: Sequence[Waiting]) -> list[CellWrite]:
         """Only what might be written at export is written."""
         writes = []
         for key, _, _, fingerprint, before, output in answers:
             cells = output if type(output) is dict else output_cells(self.relation, output)
-            writes.append(CellWrite(key, fingerprint, before, {name: cells.get(name) for name in before}))
+            if cells.keys() != before.keys():
+                cells = {name: cells.get(name) for name in before}
+            writes.append(CellWrite(key, fingerprint, before, cells))
         return writes
 
     def _view(self) -> str | None:
@@ -233,6 +288,11 @@ class _Cells:
         emptied = uploaded and cells and all(is_empty(value) for value in cells.values())
         before = cells if emptied else o.before
         return Waiting(o.key, o.round, o.state, o.fingerprint, before, o.output)
+
+
+def _told(written: Iterable[Written]) -> tuple[list[str], list[str]]:
+    rows = list(written)
+    return [row.fate for row in rows], [row.reason for row in rows]
 
 
 # ------------------------------------------------------------------------------------------- rows
@@ -263,7 +323,7 @@ class _Rows:
             if mine:
                 yield mine
 
-    def apply(self, release: str, page: list[Outcome], done: Set[tuple[str, str]]) -> None:
+    def apply(self, release: str, page: list[Outcome], done: Set[tuple[str, str]]) -> _Note:
         it, stage = self.uploading, self.uploading.stage
         rounds = {outcome.key: outcome.round for outcome in page}
         there, rest = _made_before([row for outcome in page for row in rows_of(stage, outcome)], done)
@@ -280,7 +340,7 @@ class _Rows:
             )  # fmt: skip
         it.tally.fates["applied"] = it.tally.fates.get("applied", 0) + len(page)
         point("after rows, before their note")
-        it.state.uploaded(stage.name, release, [Uploaded(o.key, o.round, "applied") for o in page], made)
+        return _Note([Uploaded(o.key, o.round, "applied") for o in page], made)
 
     def preview(self, page: list[Outcome]) -> None:
         rows = [row for outcome in page for row in rows_of(self.uploading.stage, outcome)]

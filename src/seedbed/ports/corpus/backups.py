@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
+from seedbed.ports.corpus import sqlite
 from seedbed.ports.corpus.cells import packed, unpacked
 from seedbed.ports.corpus.connections import Session
 from seedbed.ports.corpus.descriptions import BACKUP_TABLE, Catalogue
@@ -36,7 +38,9 @@ _FORGET = (
     f"UPDATE {BACKUP_TABLE} SET before = ?, after = ?, undone_at = coalesce(undone_at, ?) "  # noqa: S608
     "WHERE release = ? AND number = ?"
 )
-_WRITTEN = [column.name for column in BACKUPS.columns if column.name != "undone_at"]
+_SHARED = ("release", "op", "table_name", "key_columns", "at")
+_OWN = ("number", "key", "parent", "before", "after")
+"""Columns that many rows of a batch share, and those in which each row has its own value."""
 
 
 Clean = Callable[[str, str, Mapping[str, Any]], Mapping[str, Any]]
@@ -72,7 +76,7 @@ class Backups:
         self._session = session
         self._catalogue = catalogue
         self._clock = clock
-        self._insert = session.compiled(sa.insert(BACKUPS), _WRITTEN)
+        self._insert = sqlite.all_at_once(BACKUP_TABLE, _SHARED, _OWN)
         self._create = session.compiled(CreateTable(BACKUPS, if_not_exists=True))
 
     @property
@@ -85,12 +89,11 @@ class Backups:
             return
         self._session.run(self._create)
         last = self._session.scalar(sa.select(sa.func.max(_C.number)).where(_C.release == release)) or 0
-        now = self._now()
-        rows = [
-            (release, number, op, table, columns, key, parent, packed(before), packed(after), now)
-            for number, (op, table, columns, key, parent, before, after) in enumerate(entries, last + 1)
-        ]
-        self._session.run(self._insert, rows)
+        alike: dict[tuple[str, str, str], list[tuple[int, str, str, str, str]]] = {}
+        for number, (op, table, columns, key, parent, before, after) in enumerate(entries, last + 1):
+            alike.setdefault((op, table, columns), []).append((number, key, parent, packed(before), packed(after)))
+        for what, rows in alike.items():
+            self._session.run(self._insert, (release, *what, self._now(), orjson.dumps(rows).decode()))
 
     def mark_undone(self, release: str, numbers: Sequence[int]) -> None:
         if not numbers:

@@ -13,7 +13,7 @@ from seedbed.ports.corpus.connections import Declined, Session
 T = TypeVar("T")
 R = TypeVar("R")
 
-AIM = 0.04
+AIM = 0.03
 """Seconds that a transaction should take; other users of the database wait that long at most."""
 
 

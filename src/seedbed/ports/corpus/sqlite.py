@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +68,15 @@ def engine(path: Path, patience: float) -> Engine:
         return connection
 
     return create_engine("sqlite://", creator=connect, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def all_at_once(table: str, shared: Sequence[str], own: Sequence[str]) -> str:
+    """An insert of many rows in one step: first the values that all share, then a JSON array of each row's own.
+
+    Own values are texts and whole numbers. Row by row it takes half as long again, and other threads wait.
+    """
+    values = [*("?" for _ in shared), *(f"json_extract(value, '$[{place}]')" for place in range(len(own)))]
+    return f"INSERT INTO {table} ({', '.join([*shared, *own])}) SELECT {', '.join(values)} FROM json_each(?)"  # noqa: S608
 
 
 def orders_by_code_point(connection: Connection) -> bool:

@@ -76,13 +76,15 @@ class Writer:
         declined = attempt(self._session, changes, self._updates.run)
         for change, words in declined:
             fates[change.place] = _refused(change.write, words)
-        backups.record(release, [self._told(c) for c in changes if fates[c.place].fate == "applied"])
+        if declined:
+            changes = [change for change in changes if fates[change.place].fate == "applied"]
+        backups.record(release, self._told(changes))
         point("before cells commit")
         return fates
 
-    def _told(self, change: Change) -> Told:
-        table = self._target.relation.name
-        return "write", table, self._key_columns, change.write.key, "", change.before, change.cells
+    def _told(self, changes: Sequence[Change]) -> list[Told]:
+        table, columns = self._target.relation.name, self._key_columns
+        return [("write", table, columns, write.key, "", before, cells) for _, write, _, cells, before in changes]
 
     def _judged(self, batch: Sequence[CellWrite]) -> tuple[list[Written], list[Change]]:
         keys = all_values_of([write.key for write in batch])

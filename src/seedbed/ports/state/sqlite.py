@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from seedbed.errors import Corrupt
 from seedbed.ports.refusals import of_sqlite
 from seedbed.ports.state import (
@@ -355,20 +357,21 @@ class SqliteState(SqliteGates):
         ).fetchall()
 
     def waiting(self, stage: str, *, after: str | None = None, limit: int = 1000) -> list[Waiting]:
-        rows = self._db.execute(
-            "select o.item, o.round, o.state, o.fingerprint, o.before, o.output from outcomes o"  # noqa: S608
+        # In one step of the database, so that other threads work meanwhile.
+        (page,) = self._db.execute(
+            "select json_group_array(json_array(item, round, state, fingerprint, before, output)) from ("  # noqa: S608
+            "select o.item, o.round, o.state, o.fingerprint, o.before, o.output from outcomes o"
             f" where o.stage = ? and o.item > ? and o.state = 'accepted' and o.fate = '' and {CURRENT}"
-            " order by o.item limit ?",
+            " order by o.item limit ?)",
             (stage, after or "", limit),
-        ).fetchall()
+        ).fetchone()
+        rows = orjson.loads(page)
         if not rows:
             return []
         keys, rounds, states, prints, before, output = zip(*rows, strict=True)
-        befores, outputs = (
-            unpack_all([text or "{}" for text in before]),
-            unpack_all([text or "null" for text in output]),
-        )
-        return list(map(Waiting._make, zip(keys, rounds, states, prints, befores, outputs, strict=True)))
+        cells = unpack_all([text or "{}" for text in before])
+        answers = unpack_all([text or "null" for text in output])
+        return list(map(Waiting._make, zip(keys, rounds, states, prints, cells, answers, strict=True)))
 
     def reread(self, outcomes: Iterable[Outcome]) -> None:
         read = list(outcomes)
