@@ -315,7 +315,7 @@ def test_a_transaction_takes_as_many_rows_as_its_time_allows() -> None:
         pace.took(pace.size * 5e-6, pace.size)
     assert pace.size == 5000
     pace.took(0.2, 5000)
-    assert pace.size == 1000
+    assert pace.size == 750
     for _ in range(8):
         pace.took(1.0, pace.size)
     assert pace.size == pace.least
