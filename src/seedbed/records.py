@@ -270,19 +270,21 @@ class Fingerprinter:
     """:func:`fingerprint` over the same inputs of many rows; what rows share is made once."""
 
     def __init__(self, names: Iterable[str], types: Mapping[str, LogicalType]) -> None:
-        self._columns = [(name, types.get(name), _sized(name)) for name in sorted(names)]
+        self._columns = [
+            (name, types.get(name), _sized(name), _sized(name) + _TEXT, _sized(name) + _WHOLE) for name in sorted(names)
+        ]
 
     def __call__(self, row: Mapping[str, Any]) -> str:
         """A column that the row does not have counts as NULL."""
         parts = [_VERSION]
-        for name, logical, sized in self._columns:
+        for name, logical, sized, as_text, as_whole in self._columns:
             value = row.get(name)
             if logical == "text" and type(value) is str and value.isascii():  # most inputs
                 data = value.encode()
-                parts += (sized, _TEXT, len(data).to_bytes(8, "big"), data)
+                parts += (as_text, len(data).to_bytes(8, "big"), data)
             elif logical == "int" and type(value) is int and -_PLAIN_INT < value < _PLAIN_INT:
                 data = b"%d" % value
-                parts += (sized, _WHOLE, len(data).to_bytes(8, "big"), data)
+                parts += (as_whole, len(data).to_bytes(8, "big"), data)
             else:
                 parts += _part(value, logical, sized)
         return blake2b(b"".join(parts), digest_size=16).hexdigest()

@@ -16,7 +16,7 @@ from seedbed.engine.work.drawing import drawn
 from seedbed.engine.work.rounds import Derivation, OpenRound, Scope, continued, missing_of_round
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import RoundRow, State, Tally
-from seedbed.records import Item, Usage, key_text, key_values
+from seedbed.records import Item, Usage, key_text, unpack_all
 from seedbed.stage import Fills, Gathers
 
 SAMPLE = 50
@@ -136,7 +136,7 @@ def _drift(stage: BoundStage, corpus: Corpus, state: State) -> _Drift:
     after: str | None = None
     while page := state.prints(stage.name, after=after):
         after = page[-1][0]
-        keys = [key_values(key) for key, _, _ in page]
+        keys = unpack_all([key for key, _, _ in page])  # key texts are JSON
         found = corpus.fetch(stage.source.name, stage.key, keys)
         rows = {key_text([row[name] for name in stage.key]): row for row in found}
         empty: dict[str, dict[str, Any]] = {}

@@ -214,6 +214,19 @@ def test_what_waits_comes_with_its_cells_a_page_at_a_time(state: State) -> None:
     assert [one.key for one in state.waiting(STAGE, after="[002]")] == ["[003]"]
 
 
+def test_prints_are_those_of_current_outcomes_wherever_a_page_ends(state: State) -> None:
+    for name in ("r1", "r2", "r3"):
+        state.open_round(round_row(name))
+    state.settle([outcome(n, round_id="r1", fingerprint=f"old {n}") for n in (1, 2, 3, 4)])
+    state.settle([outcome(n, round_id="r2", fingerprint=f"newer {n}") for n in (2, 3)])
+    state.settle([outcome(3, round_id="r3", fingerprint="newest 3")])
+    for limit in range(1, 9):
+        seen: list[tuple[str, str, str]] = []
+        while page := state.prints(STAGE, after=seen[-1][0] if seen else None, limit=limit):
+            seen += page
+        assert [found[1] for found in seen] == ["old 1", "newer 2", "newest 3", "old 4"]
+
+
 def test_what_an_upload_did_with_an_outcome_that_is_no_longer_current_is_noted_but_not_counted(state: State) -> None:
     state.open_round(round_row("r1"))
     state.open_round(round_row("r2"))

@@ -177,7 +177,9 @@ class Derivation:
 
     def _unsettled_rows(self, keys: Sequence[Sequence[Any]], condition: conditions.Condition) -> list[dict[str, Any]]:
         """The rows of those keys that are missing, in their order; one that was changed just now may be none."""
-        mine = [text for key in keys if self.scope.part.holds(text := key_text(key))]
+        mine = list(map(key_text, keys))
+        if self.scope.part != WHOLE:
+            mine = list(filter(self.scope.part.holds, mine))
         unsettled = self.state.unsettled(self.stage.name, mine)
         if self._made_up_counts():
             unsettled |= self.state.stand_ins(self.stage.name, mine)

@@ -350,11 +350,19 @@ class SqliteState(SqliteGates):
         return [_outcome(row) for row in rows]
 
     def prints(self, stage: str, *, after: str | None = None, limit: int = 5000) -> list[tuple[str, str, str]]:
-        return self._db.execute(
-            "select o.item, o.fingerprint, o.fate from outcomes o where o.stage = ? and o.item > ?"  # noqa: S608
-            f" and {CURRENT} order by o.item limit ?",
+        rows = self._db.execute(
+            "select item, fingerprint, fate from outcomes where stage = ? and item > ? order by item, number limit ?",
             (stage, after or "", limit),
         ).fetchall()
+        newest = {row[0]: row for row in rows}  # the current outcome of an item is its last
+        if len(rows) == limit:  # that of the last item may lie behind the page
+            item = rows[-1][0]
+            newest[item] = self._db.execute(
+                "select item, fingerprint, fate from outcomes where stage = ? and item = ?"
+                " order by number desc limit 1",
+                (stage, item),
+            ).fetchone()
+        return list(newest.values())
 
     def waiting(self, stage: str, *, after: str | None = None, limit: int = 1000) -> list[Waiting]:
         # In one step of the database, so that other threads work meanwhile.
