@@ -267,9 +267,10 @@ def export(
         scope, sample = drawn(project, bound, frame.corpus, frame.state, scope)
         with frame.shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "export"):
             rounds = export_only(frame.shift, bound, scope)
-    keys = [key for work in rounds if work.worklist for page in work.worklist.key_pages() for key in page]
-    round_id = rounds[0].id if rounds else ""
-    return ExportReport(stage.name, round_id, len(keys), bool(rounds), tuple(keys[:SAMPLE]), drawn=sample)
+    worklists = [work.worklist for work in rounds if work.worklist]
+    shown = [key for worklist in worklists for key in next(worklist.key_pages(size=SAMPLE), [])][:SAMPLE]
+    count = sum(worklist.count() for worklist in worklists)
+    return ExportReport(stage.name, rounds[0].id if rounds else "", count, bool(rounds), tuple(shown), drawn=sample)
 
 
 def generate(
