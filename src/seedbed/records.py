@@ -444,7 +444,8 @@ WHOLE = Part()
 class Item(Mapping[str, Any]):
     """A unit of a stage's work. Reads as a mapping over ``row``; ``context`` holds the look-ups.
 
-    ``before`` holds the stage's output cells as they were at export.
+    ``before`` holds the stage's output cells as they were at export. ``model`` is the one that was asked, as
+    provider/name, where rows are made of its answer; else it is blank.
     """
 
     key: str
@@ -452,6 +453,7 @@ class Item(Mapping[str, Any]):
     fingerprint: str = ""
     before: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
+    model: str = ""
 
     def __getitem__(self, name: str) -> Any:
         return self.row[name]

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def init(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where; here without it.")] = Path(),
     recipe: Annotated[
-        str, typer.Option("--recipe", metavar="NAME", help="A recipe that comes with seedbed: facts.")
+        str, typer.Option("--recipe", metavar="NAME", help="A recipe that comes with seedbed: facts, experiments.")
     ] = "",
     json: options.Json = False,
 ) -> int:

@@ -376,7 +376,7 @@ def rows_of(stage: BoundStage, outcome: Outcome) -> list[NewRow]:
     relation = makes_rows(stage.stage)
     if relation is None:
         return []
-    item = Item(outcome.key, outcome.row, outcome.fingerprint)
+    item = Item(outcome.key, outcome.row, outcome.fingerprint, model=outcome.model)
     rows = list(relation.rows(item, outcome.output))
     costs = _costs(relation.cost if isinstance(relation, Makes) else {}, rows, outcome.cost)
     out = []

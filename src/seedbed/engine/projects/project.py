@@ -45,7 +45,7 @@ from seedbed.stage import Pipeline, Selection, Stage, fills
 
 STAND_IN = "offline/standin"
 TIERS = ("default", "mid", "high", "cheap")
-RECIPES: Mapping[str, str] = {"facts": "seedbed.recipes.facts"}
+RECIPES: Mapping[str, str] = {"facts": "seedbed.recipes.facts", "experiments": "seedbed.recipes.experiments"}
 """Recipes that come with seedbed, as module names."""
 
 OF_REVIEW = ("gate", "scores")

@@ -33,7 +33,7 @@ SECTIONS: Mapping[str, Mapping[str, Setting]] = {
         "corpus": Setting(
             "text", "the records: sqlite:///corpus.db, a CSV, JSONL or Parquet file, or $NAME", "sqlite:///corpus.db"
         ),
-        "recipe": Setting("text", "a recipe that comes with seedbed: facts"),
+        "recipe": Setting("text", "a recipe that comes with seedbed: facts, experiments"),
         "python": Setting("text", "a Python file that defines `pipeline` or `stages`"),
         "spreadsheet_safe": Setting(
             "yes/no", "results in CSV: cells that a spreadsheet would run begin with an apostrophe", False

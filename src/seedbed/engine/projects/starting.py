@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
@@ -41,7 +41,7 @@ def start_project(folder: Path, recipe: str = "") -> Started:
     """Write the files of a new project. Raises UsageError where one of them is there already."""
     if recipe and recipe not in RECIPES:
         raise ConfigError(f'there is no recipe "{recipe}"', hint=nearest(recipe, RECIPES))
-    files = _facts(folder) if recipe == "facts" else _plain(folder)
+    files = _FILES[recipe](folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file, not a folder")
     if (folder / IGNORE).exists():
@@ -67,7 +67,7 @@ def start_project(folder: Path, recipe: str = "") -> Started:
     except OSError as error:
         raise SourceError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
     begin = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
-    follow = f"{begin}seedbed run" if recipe else f"{begin}seedbed run --limit 5"
+    follow = begin + _FIRST[recipe]
     made = tuple(Made(name, what) for name, (what, _) in files.items())
     return Started(str(folder), recipe, made, (follow,))
 
@@ -76,7 +76,11 @@ _FACTS_PROMPTS = {
     "explode.md": "what the model is told to make facts of an entry",
     "challenges.md": "what the model is told to make quiz challenges of a fact",
 }
-"""Copied, so that they can be changed; a project's own prompts stand before the recipe's."""
+_EXPERIMENTS_PROMPTS = {
+    "essay.md": "what the model is told to make an essay of a draft",
+    "evaluation.md": "what the model is told to evaluate an essay",
+}
+EXPERIMENTS = "data/db/documents.sqlite"
 
 Files = Mapping[str, tuple[str, str]]
 
@@ -99,18 +103,46 @@ def _facts(folder: Path) -> Files:
         FILE: ("recipe, models, limits            <- start here", _FACTS_TOML.format(name=json.dumps(name))),
         "entries.jsonl": ("ten entries to begin with, replace with yours", sample),
         "topics.jsonl": ("the topics and what may be said of them", _of_recipe("topics.jsonl")),
-        **{f"prompts/{name}": (what, _of_recipe(f"prompts/{name}")) for name, what in _FACTS_PROMPTS.items()},
+        **_prompts("facts", _FACTS_PROMPTS),
         ".env.example": ("names of the keys that may be read", _KEYS),
         IGNORE: ("keeps state and keys out of git", IGNORED + "corpus.db*\n"),
     }
 
 
-def _of_recipe(name: str) -> str:
-    return resources.files(RECIPES["facts"]).joinpath(name).read_text("utf-8")
+def _experiments(folder: Path) -> Files:
+    return {
+        FILE: (
+            "recipe, models, limits            <- start here",
+            _EXPERIMENTS_TOML.format(name=json.dumps(folder.resolve().name)),
+        ),
+        **_prompts("experiments", _EXPERIMENTS_PROMPTS),
+        ".env.example": ("names of the keys that may be read", _KEYS),
+        IGNORE: ("keeps state and keys out of git", IGNORED),
+    }
+
+
+_FILES: Mapping[str, Callable[[Path], Files]] = {"": _plain, "facts": _facts, "experiments": _experiments}
+_FIRST: Mapping[str, str] = {
+    "": "seedbed run --limit 5",
+    "facts": "seedbed run",
+    "experiments": "seedbed import experiments . --run-id backfill-1 --dry-run",
+}
+
+
+def _of_recipe(name: str, recipe: str = "facts") -> str:
+    return resources.files(RECIPES[recipe]).joinpath(name).read_text("utf-8")
+
+
+def _prompts(recipe: str, prompts: Mapping[str, str]) -> Files:
+    """Copied, so that they can be changed; a project's own prompts stand before the recipe's."""
+    return {f"prompts/{name}": (what, _of_recipe(f"prompts/{name}", recipe)) for name, what in prompts.items()}
 
 
 def _fill_corpus(folder: Path, recipe: str) -> None:
-    """The tables of the recipe with its topics and the sample entries."""
+    """The tables of the recipe; of facts also the topics and the sample entries."""
+    if recipe == "experiments":
+        import_module(f"{RECIPES[recipe]}.index").Index(folder / EXPERIMENTS, writes=True).close()
+        return
     importing = import_module(f"{RECIPES[recipe]}.importing")
     database = folder / "corpus.db"
     if database.exists():
@@ -188,6 +220,28 @@ run = "5usd"                        # a cap of each run; it holds
 
 [recipe]
 depth = 1                           # how far from an entry its spin-offs are worked
+"""
+)
+
+_EXPERIMENTS_TOML = (
+    _HEAD
+    + """
+[project]
+name = {name}
+recipe = "experiments"
+corpus = "sqlite:///data/db/documents.sqlite"   # filled by: seedbed import experiments . --run-id R
+demo = true                         # answers of the stand-in may be written; take it out for real work
+
+[tiers]                             # no key, no cost; for real work "openai/gpt-5-mini" and OPENAI_API_KEY
+default = "offline/standin"
+mid = "offline/standin"
+high = "offline/standin"
+
+[budget]
+run = "5usd"                        # a cap of each run; it holds
+
+[recipe]
+score_rule = "last-three-lines"     # 0 to 9; how a score is read out of an evaluation
 """
 )
 

@@ -172,37 +172,45 @@ from (
 )
 where place = 1;
 
--- A draft and a template that no essay was made with; made counts the essays that the draft has.
+-- The templates that may be asked of a model; one of seedbed's own where the archive lists none.
+create view if not exists templates_to_use as
+select stage, template_id, text from templates where wanted
+union all
+select stages.stage, 'seedbed-' || stages.stage, ''
+from (select 'essay' as stage union all select 'evaluation') stages
+where not exists (select 1 from templates where templates.stage = stages.stage and wanted);
+
+-- A parent and a template that no document was made of yet. made counts what was made of the parent by any template.
 create view if not exists essays_missing as
-select documents.doc_id || ' ' || templates.template_id as id, documents.doc_id as parent, documents.task_id,
-       documents.content_hash, templates.template_id as template, templates.text as template_text,
-       templates.id = (
-         select min(first.id) from templates first where first.stage = 'essay' and first.wanted
+select drafts.doc_id || ' ' || templates.template_id as id, drafts.doc_id as parent, drafts.task_id,
+       drafts.content_hash, templates.template_id as template, templates.text as template_text,
+       templates.template_id = (
+         select min(template_id) from templates_to_use where stage = 'essay'
        ) as preferred,
-       (select count(*) from documents essays where essays.parent_doc_id = documents.doc_id and essays.stage = 'essay'
-          and essays.status = 'ok') as made
-from documents_latest documents
-join templates on templates.stage = 'essay' and templates.wanted
-where documents.stage = 'draft' and not exists (
-  select 1 from documents essays
-  where essays.parent_doc_id = documents.doc_id and essays.stage = 'essay' and essays.status = 'ok'
-    and essays.template_id = templates.template_id
+       (select count(*) from documents made where made.parent_doc_id = drafts.doc_id and made.stage = 'essay'
+          and made.status = 'ok') as made
+from documents_latest drafts
+join templates_to_use templates on templates.stage = 'essay'
+where drafts.stage = 'draft' and not exists (
+  select 1 from documents made
+  where made.parent_doc_id = drafts.doc_id and made.stage = 'essay' and made.status = 'ok'
+    and made.template_id = templates.template_id
 );
 
 create view if not exists evaluations_missing as
-select documents.doc_id || ' ' || templates.template_id as id, documents.doc_id as parent, documents.task_id,
-       documents.content_hash, templates.template_id as template, templates.text as template_text,
-       templates.id = (
-         select min(first.id) from templates first where first.stage = 'evaluation' and first.wanted
+select essays.doc_id || ' ' || templates.template_id as id, essays.doc_id as parent, essays.task_id,
+       essays.content_hash, templates.template_id as template, templates.text as template_text,
+       templates.template_id = (
+         select min(template_id) from templates_to_use where stage = 'evaluation'
        ) as preferred,
-       (select count(*) from documents told where told.parent_doc_id = documents.doc_id and told.stage = 'evaluation'
-          and told.status = 'ok') as made
-from documents_latest documents
-join templates on templates.stage = 'evaluation' and templates.wanted
-where documents.stage = 'essay' and not exists (
-  select 1 from documents told
-  where told.parent_doc_id = documents.doc_id and told.stage = 'evaluation' and told.status = 'ok'
-    and told.template_id = templates.template_id
+       (select count(*) from documents made where made.parent_doc_id = essays.doc_id and made.stage = 'evaluation'
+          and made.status = 'ok') as made
+from documents_latest essays
+join templates_to_use templates on templates.stage = 'evaluation'
+where essays.stage = 'essay' and not exists (
+  select 1 from documents made
+  where made.parent_doc_id = essays.doc_id and made.stage = 'evaluation' and made.status = 'ok'
+    and made.template_id = templates.template_id
 );
 
 -- --------------------------------------------------------------------------- what reports show
