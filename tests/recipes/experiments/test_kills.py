@@ -98,7 +98,7 @@ def test_killed_twice_it_goes_on_all_the_same(
 def test_a_document_in_the_index_has_its_folder_at_any_moment(tmp_path: Path) -> None:
     for point in POINTS[:6]:
         tree = big(tmp_path / point)
-        assert command(tree, point=f"{point}:2") == -9
+        assert command(tree, point=f"{point}:3") == -9
         there = tree.ask("select doc_dir from documents")
         assert len(there) >= BATCH
         assert [place for place in there if not (tree.docs / place / "metadata.json").exists()] == []

@@ -25,11 +25,7 @@ class Folders:
         shutil.rmtree(self._staging, ignore_errors=True)
 
     def write(self, batch: Sequence[tuple[str, Mapping[str, bytes]]]) -> None:
-        """The files of a batch of documents, by their place; durable when this returns.
-
-        A folder that stands in a place already is of a batch that was killed before its rows were written; the
-        same document's files take its place.
-        """
+        """The files of a batch of documents under temporary names; nothing is durable yet."""
         self._staging.mkdir(parents=True, exist_ok=True)
         for number, (_, files) in enumerate(batch):
             if number == len(batch) // 2:
@@ -38,13 +34,23 @@ class Folders:
             folder.mkdir()
             for name, data in files.items():
                 _write(f"{folder}/{name}", data)
-        _durable(self._staging)
+
+    def sync(self) -> None:
+        """All that was written and named so far is on the disk when this returns."""
+        if self.root.is_dir():
+            _durable(self.root)
+
+    def name(self, batch: Sequence[tuple[str, Mapping[str, bytes]]]) -> None:
+        """Give the batch that was written and synced its names, by place.
+
+        A folder that stands in a place already is of a batch that was killed before its rows were written; the
+        same document's files take its place.
+        """
         crashing.point("before documents take their names")
         for number, (place, _) in enumerate(batch):
             if number == len(batch) // 2:
                 crashing.point("while documents take their names")
             self._place(self._staging / str(number), self.root / place)
-        _durable(self.root)
         crashing.point("after documents took their names")
 
     def _place(self, folder: Path, target: Path) -> None:

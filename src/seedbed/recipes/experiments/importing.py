@@ -117,6 +117,8 @@ class _Import:
     wanted: Wanted
     kin: Kin = field(default_factory=Kin)
     batch: list[Document] = field(default_factory=list)
+    named: list[Document] = field(default_factory=list)
+    """The batch before: its folders have their names, its rows are not in the index yet."""
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     links: Counter[str] = field(default_factory=Counter)
@@ -137,7 +139,7 @@ class _Import:
             if not self.wanted.dry_run:
                 self._begin()
             tables = {kind.table: self._table(kind) if self.archive.has(kind) else None for kind in KINDS}
-            self._flush()
+            self._end()
             if not self.wanted.dry_run:
                 badlist.write(self.places.bad_list, self.wanted.run_id, self.kin.bad_lines(), self.kin.bad_names())
         finally:
@@ -236,7 +238,7 @@ class _Import:
 
     def _refuse(self, bad: BadRow) -> None:
         if self.wanted.strict:
-            self._flush()
+            self._end()
             raise errors.QualityError(
                 str(bad),
                 why="What stands before it in the tables is in the index." if not self.wanted.dry_run else "",
@@ -249,12 +251,30 @@ class _Import:
             self.bad.append(str(bad))
 
     def _flush(self) -> None:
+        """A batch is written, synced and named; with the next one's sync its names are durable, and its rows follow."""
         if not self.batch:
             return
-        if not self.wanted.pack:
-            self.folders.write([(made.place, made.files()) for made in self.batch])
-        self.index.add(self.batch, packed=self.wanted.pack)
-        self.batch.clear()
+        if self.wanted.pack:
+            self.index.add(self.batch, packed=True)
+        else:
+            files = [(made.place, made.files()) for made in self.batch]
+            self.folders.write(files)
+            self._settle()
+            self.folders.name(files)
+            self.named = self.batch
+        self.batch = []
+
+    def _end(self) -> None:
+        self._flush()
+        if self.named:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Sync, and then the rows of the batch that has its names."""
+        self.folders.sync()
+        if self.named:
+            self.index.add(self.named, packed=False)
+            self.named = []
 
     # --------------------------------------------------------------------------------- the books
 

@@ -202,8 +202,12 @@ class _Repairs:
             return
         made = [document for document, _ in self.batch]
         if not self.pack:
+            files = [(each.place, each.files()) for each in made]
             self.folders.begin()
-            self.folders.write([(each.place, each.files()) for each in made])
+            self.folders.write(files)
+            self.folders.sync()
+            self.folders.name(files)
+            self.folders.sync()
         self.index.add(made, packed=self.pack, repairs=[repair for _, repair in self.batch])
         self.batch.clear()
 

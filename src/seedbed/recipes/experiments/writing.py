@@ -70,6 +70,9 @@ def write_documents(index: Path, data: Path, *, legacy: bool = False, dry_run: b
 def _write(folders: Folders, batch: list[tuple[str, dict[str, bytes]]], dry_run: bool) -> None:
     if batch and not dry_run:
         folders.write(batch)
+        folders.sync()
+        folders.name(batch)
+        folders.sync()
     batch.clear()
 
 
