@@ -246,6 +246,16 @@ def test_a_limit_that_takes_hours_to_come_back_is_one_of_a_day() -> None:
     assert one.rates[0].per_minute is None
 
 
+def test_an_estimate_is_pessimistic_until_it_has_learned() -> None:
+    one = Estimate()
+    assert one.of(1000, 2, 500) == Cost.of(300, 500)
+    assert one.of(1000, 1, None).output > 1000
+    for _ in range(100):
+        one.learn(1000, 2, 250, 80)
+    assert one.of(2000, 3, 500) == Cost(1, 620, 500, 120)
+    assert one.of(2000, 30, 500).output == 500
+
+
 def test_a_part_of_a_limit_is_that_part() -> None:
     one = lane(Limits(requests_per_minute=6000, concurrency=10))
     one.spread(0.25)

@@ -42,6 +42,8 @@ FREELY = 4000.0
 """The same once an answer came that states no limit."""
 NOTICED = 1.0
 """Seconds between two looks at a reset, to tell a fixed window from a bucket that refills."""
+UNBOUNDED = 4096.0
+"""Tokens that an answer without a maximum is taken for before there were any."""
 LEARN = 1 / 16
 """Weight of a new answer in an estimate."""
 
@@ -486,9 +488,10 @@ class Estimate:
         self._per_byte: float | None = None
         self._per_item: float | None = None
 
-    def of(self, input_bytes: int, items: int, max_output: int) -> Cost:
+    def of(self, input_bytes: int, items: int, max_output: int | None) -> Cost:
         per_byte = 0.3 if self._per_byte is None else self._per_byte
-        out = float(max_output) if self._per_item is None else min(float(max_output), self._per_item * items)
+        most = UNBOUNDED if max_output is None else float(max_output)
+        out = most if self._per_item is None else min(most, self._per_item * items)
         return Cost.of(input_bytes * per_byte, out)
 
     def learn(self, input_bytes: int, items: int, tokens_in: int, tokens_out: int) -> None:

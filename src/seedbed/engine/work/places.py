@@ -226,8 +226,7 @@ class Places:
         """As well as it is known now."""
         if not asked.input_bytes:
             return ONE
-        most = int(asked.request.parameters["max_output"])
-        return self._estimate(asked).of(asked.input_bytes, asked.items, most)
+        return self._estimate(asked).of(asked.input_bytes, asked.items, asked.request.parameters.get("max_output"))
 
     def _best(
         self, offers: Sequence[Offer], now: float, cost: Cost, taken: Sequence[Lane]

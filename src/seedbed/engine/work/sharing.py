@@ -78,9 +78,9 @@ class Sharing:
         self._wake.set()
 
     def waits(self, name: str, dry: bool) -> None:
-        """Calls wait for that limit; ``dry``: for more of the day's."""
+        """Calls wait for that limit; ``dry``: for more of the day's. A limit that was unknown is looked at at once."""
         self._starved.add(name)
-        if dry:
+        if dry or name not in self._held:
             self._wake.set()
 
     def close(self) -> None:
