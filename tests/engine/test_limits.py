@@ -12,6 +12,7 @@ from seedbed import Call, Item, Scope, Spend, Stage, fills, run
 from seedbed.engine.projects.origins import _values, configuration
 from seedbed.errors import AuthError, ConfigError, LimitReached
 from seedbed.events import KeyClosed, Waiting
+from seedbed.policy.limits import Bound
 from seedbed.simulator import Simulator
 
 FEW = 4
@@ -213,6 +214,18 @@ def test_the_configuration_names_each_key_of_an_account(table: Table, two_keys: 
         ("KEY_ONE", "the environment"),
         ("KEY_TWO", "the environment"),
     ]
+
+
+def test_the_time_under_limits_counts_the_keys_that_are_set(
+    table: Table, two_keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_keys["accounts__openai"]["requests_per_minute"] = 100
+    project = table.project(summary(), **two_keys, **{"limits__openai/test": {"tokens_per_minute": 1000}})
+    assert project.time_under_limits("openai/test", 1000, 2000) == Bound("200 requests a minute", 300.0)
+    assert project.time_under_limits("openai/test", 10, 20_000) == Bound("2,000 tokens a minute", 600.0)
+    monkeypatch.delenv("KEY_TWO")
+    assert project.time_under_limits("openai/test", 1000, 2000).seconds == 600.0
+    assert project.time_under_limits("offline/standin", 1000, 2000).seconds == 0.0
 
 
 def test_two_variables_with_one_key_are_one_key(

@@ -358,7 +358,7 @@ class Lane:
 
     def take(self, now: float, cost: Cost) -> Ticket:
         self.flight.begin(now)
-        ticket = Ticket(now, cost, Cost(*self._counts))
+        ticket = Ticket(now, cost, Cost(*self._counts) if self.known else NOTHING)
         for at, rate in self.known:
             rate.take(now, cost[at])
             self._counts[at] += cost[at]

@@ -199,17 +199,19 @@ class Places:
             return None
         offers = self.lanes.offers(model)
         asked = _Asked((stage, model), request, items)
-        if any(lane.counts_tokens for offer in offers for lane in offer.lanes):
-            asked = _Asked(asked.turn, request, items, sum(len(message.text) for message in request.messages))
+        for offer in offers:
+            for lane in offer.lanes:
+                if lane.counts_tokens and not asked.input_bytes:
+                    asked = _Asked(asked.turn, request, items, sum(len(message.text) for message in request.messages))
         account = offers[0].key.account
         line = self._lines.get(account)
         if line is None:
             line = self._lines[account] = _Line()
         if not line.waiting:
             now, cost = self.clock(), self._cost(asked)
-            wait, offer, _ = self._best(offers, now, cost, ())
-            if offer is not None and wait <= 0.0:
-                place = self._give(offer, asked, cost, now)
+            wait, best, _ = self._best(offers, now, cost, ())
+            if best is not None and wait <= 0.0:
+                place = self._give(best, asked, cost, now)
                 if asked.input_bytes:
                     line.used[asked.turn] = line.used.get(asked.turn, 0.0) + _use(place, cost)
                 return place
@@ -250,7 +252,7 @@ class Places:
 
     def _give(self, offer: Offer, asked: _Asked, cost: Cost, now: float) -> Place:
         offer.key.calls += 1
-        return Place(offer, tuple(lane.take(now, cost) for lane in offer.lanes), cost, asked)
+        return Place(offer, tuple([lane.take(now, cost) for lane in offer.lanes]), cost, asked)
 
     # ---- the line
 
