@@ -6,7 +6,8 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from tests.engine.projects import SHAPE, Table
+from tests.engine.crashing import start
+from tests.engine.projects import SHAPE, Table, waiting_until
 
 from seedbed import Call, Item, Scope, Spend, Stage, fills, run
 from seedbed.engine.projects.origins import _values, configuration
@@ -98,6 +99,21 @@ def test_a_refusal_with_a_time_is_obeyed_by_all_that_share_the_limit(table: Tabl
     refused = next(entry["time"] for entry in entries if entry["status"] == 429)
     between = [entry for entry in entries if refused + 0.2 < entry["time"] < refused + 0.95]
     assert (between, report.passes[0].generated.states) == ([], {"accepted": 60})
+
+
+def test_a_signal_ends_a_wait_of_ten_minutes_and_no_attempt_is_raised(table: Table, sim: Simulator) -> None:
+    """(reliability 8)"""
+    sim.configure(latency_ms=5.0, rates={"rate_limit": 1.0}, retry_after=600.0)
+    child = start(table, "plain")
+    waiting_until(lambda: "429" in sim.summary()["by_status"])
+
+    child.terminate()
+    assert child.wait(60) == 143
+    child.communicate()
+
+    sim.configure(rates={})
+    report = run(table.project(summary(attempts=1)))
+    assert report.passes[-1].generated.states == {"accepted": 20}
 
 
 def test_calls_at_once_are_bound_by_the_account(table: Table, sim: Simulator) -> None:
