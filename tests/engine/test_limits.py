@@ -102,7 +102,6 @@ def test_a_refusal_with_a_time_is_obeyed_by_all_that_share_the_limit(table: Tabl
 
 
 def test_a_signal_ends_a_wait_of_ten_minutes_and_no_attempt_is_raised(table: Table, sim: Simulator) -> None:
-    """(reliability 8)"""
     sim.configure(latency_ms=5.0, rates={"rate_limit": 1.0}, retry_after=600.0)
     child = start(table, "plain")
     waiting_until(lambda: "429" in sim.summary()["by_status"])
