@@ -498,19 +498,18 @@ def _doubtful(text: str, repaired: Repaired, outline: Outline) -> dict[str, NotR
     element = outline.field("answers").element(0)
     mended = applied(text, repaired.edits)
     declined: dict[str, NotReadable] = {}
-    last = ""
     for begin, end in _objects(mended):
         value = json.loads(mended[begin:end])
         key = value.get("key")
         if not isinstance(key, str):
             continue
-        last = text[place_before(repaired.edits, begin) : place_before(repaired.edits, end)]
+        piece = text[place_before(repaired.edits, begin) : place_before(repaired.edits, end)]
         try:
-            alone = repaired_as(last, element, _as_it_is)
+            alone = repaired_as(piece, element, _as_it_is)
             reasons = alone.doubtful if alone.value == value else repaired.doubtful
         except NotReadable:
             reasons = repaired.doubtful
-        if CUT in repaired.doubtful and _COMMA_LAST.search(last):
+        if CUT in repaired.doubtful and _COMMA_LAST.search(piece):
             reasons = (CUT,)
         if reasons:
             declined[key] = NotRepairable("; ".join(reasons), code="doubtful")

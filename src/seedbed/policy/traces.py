@@ -27,6 +27,7 @@ _ODD_COMMA = re.compile(
 _ODD_EDGE = re.compile(r"\A(?:[\s,:;}\])]|\\[nt])|(?:[\s,:;{\[(]|\\[nt])\Z")
 _ODD_START = re.compile(r"[,:;}\])]")
 _ODD_NAME = re.compile(r'"[\s,:;}\])][^"\\]*"\s*:|[^\\][\s,:;{\[(]"\s*:')
+_BROKEN_ESCAPE = re.compile(r'\\"u[0-9a-fA-F]{4}')
 _BLANK_EDGE = re.compile(r"\A(?:\s|\\t)|(?:\s|\\t)\Z")
 _STRAY_AND_SIGNS = re.compile(r'\\"[\s,:{}\[\]]+\Z|\A[\s,:{}\[\]]+\\"')
 _LETTER = r"[^\W\d_\u0e00-\u0e7f\u2e80-\ua4cf\uac00-\ud7af\uf900-\uffef\U00020000-\U0003ffff]"
@@ -151,7 +152,11 @@ def _several_faults(signs: _Signs) -> bool:
 
 def _quote_slipped(signs: _Signs) -> bool:
     """A quote was missing, and stands in a text; or what is beside it looks like a sign that took its place."""
-    if _ODD_NAME.search(signs.mended) or 0 < 3 * signs.prefixes < len(signs.spans):
+    if (
+        _ODD_NAME.search(signs.mended)
+        or _BROKEN_ESCAPE.search(signs.mended)
+        or 0 < 3 * signs.prefixes < len(signs.spans)
+    ):
         return True
     if any(_ODD_EDGE.search(signs.inside(number)) or signs.inside(number)[-1:] == "'" for number in signs.bare):
         return True
