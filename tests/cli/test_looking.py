@@ -156,7 +156,7 @@ def test_keys_of_bad_items_select_the_same_items_again(looked: Looked, capsys: p
     assert looked.see(capsys, "bad", "--keys", "--reason", "no such").strip() == ""
 
 
-@pytest.mark.parametrize("by", ["stage", "model", "served", "run", "day"])
+@pytest.mark.parametrize("by", ["stage", "model", "served", "key", "run", "day", "kind"])
 def test_cost_adds_up_and_agrees_with_the_server(looked: Looked, capsys: pytest.CaptureFixture[str], by: str) -> None:
     found = looked.document(capsys, "cost", "--by", by)
     books = looked.model.summary()

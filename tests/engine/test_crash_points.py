@@ -75,6 +75,8 @@ WAYS: dict[str, Way] = {
     "after the log page": RUN,
 }
 ELSEWHERE: dict[str, str] = {
+    "after a lease": "tests/engine/test_money.py",
+    "after a reckoning": "tests/engine/test_money.py",
     "after adopted receipts": "tests/engine/test_adopting.py",
     "between adopted receipts and outcomes": "tests/engine/test_adopting.py",
     "after a pilot was drawn": "tests/cli/test_pilots_killed.py",

@@ -205,8 +205,6 @@ def test_stored_counts_of_an_older_state_are_made_when_it_is_opened(table: Table
     project = table.project(summary())
     seedbed.run(project)
     with closing(sqlite3.connect(project.folder / "state.sqlite")) as db, db:
-        for trigger in ("summed_in",):
-            db.execute(f"drop trigger {trigger}")
         db.execute("create table before as select * from till")
         db.execute("drop table till")
         db.execute(

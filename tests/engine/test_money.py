@@ -14,6 +14,7 @@ from tests.engine.crashing import stage as stage_of
 from tests.engine.projects import SHAPE, Table, waiting_until
 
 from seedbed import Item, Project, Scope, Spend, Stage, fills, run
+from seedbed.crashing import VARIABLE
 from seedbed.engine.projects.clock import now_ms
 from seedbed.errors import BudgetReached, ConfigError, PriceUnknown
 from seedbed.ports.state import TillEntry
@@ -274,6 +275,30 @@ def test_right_after_a_kill_what_was_in_flight_counts_under_the_cap(
     assert isinstance(report.error, BudgetReached)
     assert billed(sim) <= marked + open_worst
     assert asked <= sim.summary()["requests"]
+
+
+@pytest.mark.parametrize("place", ["after a lease", "after a lease:3", "after a reckoning"])
+def test_a_process_killed_between_the_state_and_its_own_memory_loses_no_money(
+    table: Table, sim: Simulator, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    table.add(range(21, 61))
+    sim.configure(latency_ms=20.0, latency_sigma=0.5)
+    settings = {"budget__project": 6_000_000, **CHEAP_ANSWERS}
+    kill_after(start(table, "plain", settings), sim, 3)
+    monkeypatch.setenv(VARIABLE, place)
+    killed = start(table, "plain", settings)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    monkeypatch.delenv(VARIABLE)
+
+    project = table.project(stage_of("plain"), **settings)
+    report = run(project, None, Scope(), Spend(concurrency=8))
+
+    with closing(project.state()) as state:
+        total = state.spending()[0]
+    assert report.error is None
+    assert total.nano - total.doubtful <= billed(sim, 10) <= total.nano <= 6_000_000
+    assert leases(project) == []
 
 
 def test_money_of_a_process_elsewhere_stays_counted_until_a_person_releases_it(table: Table, sim: Simulator) -> None:

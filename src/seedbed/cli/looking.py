@@ -19,12 +19,14 @@ from seedbed.cli.options import (
     Place,
     Sample,
     Seed,
+    Setting,
     Stale,
     StaleModel,
     Target,
     Where,
     Yes,
     project_at,
+    project_with,
     scope_of,
 )
 
@@ -65,13 +67,13 @@ def _say(lines: Iterable[str], following: Sequence[str] = ()) -> None:
 # ---------------------------------------------------------------------------------- how things stand
 
 
-def status(target: Target = None, json: Json = False, place: Place = None) -> None:
+def status(target: Target = None, settings: Setting = None, json: Json = False, place: Place = None) -> None:
     """How things stand and what needs a person."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
     from seedbed.engine.looks.standing import status as found
 
-    report = found(project_at(place), target)
+    report = found(project_with(place, settings), target)
     if json:
         document("status", tables.status_json(report))
     else:
@@ -159,6 +161,7 @@ def audit(
     seed: Seed = 1,
     stale: Stale = False,
     stale_model: StaleModel = "",
+    settings: Setting = None,
     json: Json = False,
     place: Place = None,
 ) -> None:
@@ -167,7 +170,9 @@ def audit(
     from seedbed.cli.render import document
     from seedbed.engine.looks.audits import audit as look
 
-    found = look(project_at(place), target, scope_of(where, ids, limit, part, sample, seed, stale, stale_model))
+    found = look(
+        project_with(place, settings), target, scope_of(where, ids, limit, part, sample, seed, stale, stale_model)
+    )
     following = ["seedbed plan" + (f" {target}" if target else "")]
     if json:
         code = found.error.exit_code if found.error else 0
@@ -190,6 +195,7 @@ def plan(
     seed: Seed = 1,
     stale: Stale = False,
     stale_model: StaleModel = "",
+    settings: Setting = None,
     json: Json = False,
     place: Place = None,
 ) -> None:
@@ -198,7 +204,7 @@ def plan(
     from seedbed.cli.render import document
     from seedbed.engine.lifecycle import plan as look
 
-    project = project_at(place)
+    project = project_with(place, settings)
     reports = look(project, target, scope_of(where, ids, limit, part, sample, seed, stale, stale_model))
     cap = project.settings.get("budget", "run")
     following = ["seedbed run" + (f" {target}" if target else "")]
@@ -278,11 +284,13 @@ def bad(
 
 
 def cost(
-    by: Annotated[str, typer.Option("--by", metavar="FIELD", help="stage, model, served, run or day.")] = "stage",
+    by: Annotated[
+        str, typer.Option("--by", metavar="FIELD", help="stage, model, served, key, state, run, day or kind.")
+    ] = "stage",
     json: Json = False,
     place: Place = None,
 ) -> None:
-    """Money and tokens, by stage, model, run or day."""
+    """Money and tokens, by stage, model, key, state, run or day (of the zone that caps of a day go by)."""
     from seedbed.cli import tables
     from seedbed.cli.render import document
     from seedbed.engine.looks.books import cost as look

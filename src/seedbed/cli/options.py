@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,7 +103,7 @@ Place = Annotated[
 Setting = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="A setting of the recipe; may be repeated.", rich_help_panel=_LIMITS
+        "--set", metavar="NAME=VALUE", help="A setting: section.name=value, or the recipe's.", rich_help_panel=_LIMITS
     ),
 ]
 Styles = Annotated[
@@ -192,9 +192,13 @@ def spend_of(
     return Spend(cap, concurrency, allow_stand_in=allow_stand_in, allow_empty=allow_empty, calls=calls)
 
 
-def overrides_of(model: str = "", base_url: str = "", timeout: float | None = None) -> dict[str, Any]:
-    """Settings by dotted name."""
-    overrides: dict[str, Any] = {}
+def overrides_of(
+    model: str = "", base_url: str = "", timeout: float | None = None, settings: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Settings of the project file by dotted name, checked. ``settings`` are those of ``--set``."""
+    from seedbed.engine.projects.settings import checked
+
+    overrides: dict[str, Any] = {name: checked(name, value) for name, value in _said(settings) if _of_the_file(name)}
     if model:
         overrides["tiers.default"] = model
     if base_url:
@@ -207,20 +211,35 @@ def overrides_of(model: str = "", base_url: str = "", timeout: float | None = No
 def recipe_settings_of(
     settings: Sequence[str] | None, styles: str = "", difficulty: int | None = None
 ) -> dict[str, Any]:
-    """``--set name=value`` as values of TOML where they are such, else as text."""
-    from seedbed.errors import UsageError
-
+    """``--set name=value`` of the recipe, as values of TOML where they are such, else as text."""
     chosen: dict[str, Any] = {}
-    for setting in settings or ():
-        name, equals, value = setting.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(f"--set {setting} is no setting", hint="Write it as --set depth=3.")
-        chosen[name.strip()] = _value(value.strip())
+    for name, value in _said(settings):
+        if not _of_the_file(name):
+            chosen[name] = value
     if styles:
         chosen["styles"] = styles
     if difficulty is not None:
         chosen["difficulty"] = difficulty
     return chosen
+
+
+def _said(settings: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
+    from seedbed.errors import UsageError
+
+    for setting in settings or ():
+        name, equals, value = setting.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(
+                f"--set {setting} is no setting", hint="Write it as --set depth=3 or --set budget.run=5usd."
+            )
+        yield name.strip(), _value(value.strip())
+
+
+def _of_the_file(name: str) -> bool:
+    """Whether a name is one of the project file's, as ``budget.run``; else it is the recipe's."""
+    from seedbed.engine.projects.settings import NAMED, SECTIONS
+
+    return name.partition(".")[0] in (*SECTIONS, *NAMED) and "." in name
 
 
 def _value(text: str) -> Any:
@@ -230,6 +249,13 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
         return text
+
+
+def project_with(place: Path | None, settings: Sequence[str] | None) -> Project:
+    """The project as ``--set`` makes it."""
+    return project_at(
+        place, overrides=overrides_of(settings=settings), recipe_settings=recipe_settings_of(settings) or None
+    )
 
 
 def project_at(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Drawn,
         Equation,
         ExportReport,
+        Foretold,
         GenerateReport,
         PlanReport,
         RepairReport,
@@ -43,6 +44,7 @@ MONEY = frozenset(
         "other_models_cost",
         "cost",
         "forecast",
+        "came_to",
         "saved",
     )
 )
@@ -211,7 +213,9 @@ def money_line(report: RunReport | GenerateReport, cap: int | None = None) -> st
     if cap is not None:
         parts.append(f"cap {usd(cap)}")
     parts.append(f"{report.calls:,} calls")
-    parts.append(f"tokens {usage.input + usage.cached:,} in, {usage.output:,} out")
+    cached = f" + {usage.cached:,} cached" if usage.cached else ""
+    reasoning = f" ({usage.reasoning:,} of them reasoning)" if usage.reasoning else ""
+    parts.append(f"tokens {usage.input:,}{cached} in, {usage.output:,} out{reasoning}")
     return "   ".join(parts)
 
 
@@ -229,6 +233,15 @@ def plan_line(plan: PlanReport, cap: int | None) -> str:
     return f"{plan.items:,} items, {calls}{plan.model}, {cost}, {f'cap {usd(cap)}' if cap is not None else 'no cap'}"
 
 
+def forecast_line(told: Foretold) -> str:
+    from seedbed.records import usd
+
+    return (
+        f"{told.stage}: after {told.measured:,} of {told.items:,} items {usd(told.cost_low)} to {usd(told.cost_high)}"
+        f" was forecast; it came to {usd(told.came_to)}"
+    )
+
+
 def run_lines(report: RunReport) -> list[str]:
     """What a run came to. The same words with and without an early end."""
     lines = equation_lines(report.equations)
@@ -237,6 +250,7 @@ def run_lines(report: RunReport) -> list[str]:
         lines.extend(_trouble_lines(each.generated))
     if report.calls:
         lines.append(money_line(report, report.cap))
+    lines += [forecast_line(each) for each in report.forecasts]
     if report.unbounded:
         lines.append(f"not guaranteed: only a ceiling that was named bounds a call to {_some(report.unbounded)}")
     if not lines and report.error is None:

@@ -312,7 +312,7 @@ def _project(
 ) -> Project:
     return options.project_at(
         place,
-        overrides=options.overrides_of(model, base_url, timeout),
+        overrides=options.overrides_of(model, base_url, timeout, settings),
         recipe_settings=options.recipe_settings_of(settings, styles, difficulty),
     )
 

@@ -237,6 +237,21 @@ def _price_json(price: Mapping[str, Any] | None) -> Any:
     return plain
 
 
+def _plan_notes(report: PlanReport) -> list[str]:
+    notes = []
+    if report.items and report.measured:
+        notes.append(f"cost measured on {report.measured:,} items of late, true in nine of ten cases")
+    if report.items and report.seconds is not None:
+        notes.append(f"about {duration(report.seconds)}; what decides it: {safe(report.pace)}")
+    if report.windows is not None:
+        notes.append(f"{report.windows:,} usage windows")
+    if report.binds:
+        notes.append(f"meets the {safe(report.binds)}")
+    if report.model and not report.guaranteed:
+        notes.append("no cap is guaranteed: nothing but a ceiling bounds a call")
+    return [f"{safe(report.stage)}: {note}" for note in notes]
+
+
 def plan_lines(reports: Sequence[PlanReport], cap: int | None) -> list[str]:
     rows = [
         (
@@ -246,8 +261,8 @@ def plan_lines(reports: Sequence[PlanReport], cap: int | None) -> list[str]:
         for report in reports
     ]  # fmt: skip
     lines = table(("stage", "to do", "calls", "model", "tokens in", "tokens out", "cost"), rows, left=(0, 3))
+    lines += [line for report in reports for line in _plan_notes(report)]
     lines += [drawn_line(report.sample) for report in reports if report.sample is not None]
-    lines += [f"{report.stage}: {report.windows:,} usage windows" for report in reports if report.windows]
     return [*lines, "", "Nothing was sent.", f"cap {usd(cap)}" if cap is not None else "no cap"]
 
 
@@ -413,7 +428,19 @@ def cost_json(found: Cost) -> dict[str, Any]:
 
 
 def cost_lines(found: Cost) -> list[str]:
-    head = (found.by, "calls", "input", "cached", "output", "reasoning", "spent", "in doubt", "saved", "price unknown")
+    counted_things = "items" if found.by == "state" else "calls"
+    head = (
+        found.by,
+        counted_things,
+        "input",
+        "cached",
+        "output",
+        "reasoning",
+        "spent",
+        "in doubt",
+        "saved",
+        "price unknown",
+    )
     rows = [(row.group[0] or "unknown", *_spending_row(row)) for row in found.rows]
     lines = table(head, [*rows, ("total", *_spending_row(found.total))])
     return [*lines, f"cap of the project {usd(found.cap)}" if found.cap is not None else "no cap of the project"]

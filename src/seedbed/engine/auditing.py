@@ -7,16 +7,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seedbed.conditions import is_empty
+from seedbed.engine.forecasting import measured, seconds_a_call, size_of
 from seedbed.engine.looks.windows import windows_planned
 from seedbed.engine.missing import Counted, mark_now, remember
+from seedbed.engine.projects.accounts import limits_of_model
 from seedbed.engine.projects.binding import MEMBERS, BoundStage
+from seedbed.engine.projects.caps import purses_of
+from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.project import Project
 from seedbed.engine.reports import AuditReport, Equation, PlanReport, WrongRows
 from seedbed.engine.work.drawing import drawn
 from seedbed.engine.work.rounds import Derivation, OpenRound, Scope, continued, missing_of_round
+from seedbed.policy.limits import Bound, bound_by
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import RoundRow, State, Tally
-from seedbed.records import Item, Usage, key_text, unpack_all
+from seedbed.ports.state.leases import Wanted
+from seedbed.records import Item, Usage, key_text, unpack_all, usd
 from seedbed.stage import Fills, Gathers
 
 SAMPLE = 50
@@ -25,6 +31,11 @@ BYTES_PER_TOKEN = 3.5
 EARLY_OUTPUT = 0.15
 """Share of the output maximum taken as the low end before anything was measured."""
 LISTED = 20
+MEASURED_WHOLE = 10_000
+"""Items up to which each one's size is measured, for the mean size of what is left."""
+STRIDE = 25
+"""Of so many items beyond, one is."""
+FREE = "offline/"
 
 
 def audit_stage(project: Project, stage: BoundStage, corpus: Corpus, state: State, scope: Scope) -> AuditReport:
@@ -181,19 +192,72 @@ def plan_stage(project: Project, stage: BoundStage, corpus: Corpus, state: State
     derivation = Derivation.of(project, stage, corpus, state, scope)
     count = 0
     sample: list[Item] = []
+    total_size = 0.0
     examples: list[str] = []
     for found in derivation.pages():
         room = None if scope.limit is None else scope.limit - count
         items = found.items if room is None else found.items[:room]
         count += len(items)
+        total_size += _size(stage, items, 1 if count <= MEASURED_WHOLE else STRIDE)
         sample.extend(items[: SAMPLE - len(sample)])
         examples.extend(item.key for item in items[: LISTED - len(examples)])
         if room is not None and len(items) >= room:
             break
     if not stage.stage.calls_model:
         return PlanReport(stage.name, count, 0, "", 0, 0, 0, 0, 0, None, tuple(examples), sample=sample_drawn)
-    plan = replace(_priced(project, stage, state, count, sample, examples), sample=sample_drawn)
-    return replace(plan, windows=windows_planned(project, state, stage.stage, plan))
+    priced = _priced(project, stage, state, count, sample, examples)
+    found_cost = measured(project, stage, corpus, state, count, total_size / count if count else None)
+    if found_cost is not None and priced.cost_low is not None and not project.model_for(stage.stage).startswith(FREE):
+        priced = replace(priced, cost_low=found_cost.low, cost_high=found_cost.high, measured=found_cost.measured)
+    bound = _bound(project, state, stage, priced)
+    return replace(
+        priced,
+        sample=sample_drawn,
+        windows=windows_planned(project, state, stage.stage, priced),
+        seconds=None if bound is None else bound.seconds,
+        pace="" if bound is None else bound.limit,
+        binds=_binds(project, state, stage, priced),
+        guaranteed=project.prices.guaranteed(priced.model, stage.stage.max_output),
+    )
+
+
+def _size(stage: BoundStage, items: Sequence[Item], stride: int) -> float:
+    """Of the items together, from each ``stride``-th of them."""
+    some = items[::stride]
+    return sum(size_of(stage, item.row) for item in some) / len(some) * len(items) if some else 0.0
+
+
+def _bound(project: Project, state: State, stage: BoundStage, plan: PlanReport) -> Bound | None:
+    """The limit that sets the pace, and how long that takes. None before a call of the stage was timed."""
+    each = seconds_a_call(project.receipts(), state, stage, plan.model)
+    if each is None or not plan.calls:
+        return None
+    account = project.account(plan.model.partition("/")[0])
+    return bound_by(
+        (account.limits, limits_of_model(project.settings, plan.model)),
+        calls=plan.calls,
+        tokens=plan.tokens_in + plan.tokens_out_high,
+        concurrency=int(project.settings.get("run", "concurrency")),
+        seconds_a_call=each,
+        keys=1 if account.shared else max(1, len(account.keys)),
+    )
+
+
+def _binds(project: Project, state: State, stage: BoundStage, plan: PlanReport) -> str:
+    """The cap that has the least left, where the plan may need more than that."""
+    left = {}
+    run = project.settings.get("budget", "run")
+    if run is not None:
+        left["cap of each run"] = int(run)
+    leases = state.leases()
+    for purse in purses_of(project).of(stage.name, now_ms()):
+        wanted = Wanted(purse.id, purse.cap, 0, 0, 0, purse.stage, purse.since, purse.until)
+        held = sum(lease.held for lease in leases if lease.purse == purse.id)
+        left[purse.label] = max(0, purse.cap - state.spent_of(wanted)[0] - held)
+    least = min(left, key=lambda name: left[name], default=None)
+    if least is None or not plan.items or (plan.cost_high is not None and plan.cost_high <= left[least]):
+        return ""
+    return f"{least}: {usd(left[least])} left"
 
 
 def _priced(

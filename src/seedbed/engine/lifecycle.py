@@ -16,6 +16,7 @@ from typing import Any
 from seedbed.crashing import point
 from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage, wrong_rows
 from seedbed.engine.endings import finish_killed_runs
+from seedbed.engine.forecasting import foretold
 from seedbed.engine.garbage import seldom_collected
 from seedbed.engine.logs import write_page
 from seedbed.engine.missing import Counted, mark_now, remember
@@ -685,6 +686,7 @@ def _report(frame: Running, began: float) -> RunReport:
         error=frame.error,
         wrong_rows=wrong_rows(frame.shift.project),
         unbounded=tuple(sorted(frame.shift.meter.unbounded)),
+        forecasts=tuple(foretold(frame.state, frame.shift.run)),
     )
 
 

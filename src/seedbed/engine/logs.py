@@ -9,11 +9,14 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from seedbed.engine.forecasting import foretold
 from seedbed.engine.projects.project import Project, utc_text
+from seedbed.engine.reports import Foretold
 from seedbed.engine.work.gate import signature_facts
 from seedbed.ports.state import RunRow, State
 from seedbed.records import usd_exact
@@ -86,6 +89,7 @@ def page_facts(project: Project, state: State, row: RunRow, phases: Mapping[str,
             "reasoning": total.usage.reasoning if total else 0,
         },
         "calls": total.calls if total else 0,
+        "forecast": [_told(each) for each in foretold(state, row.id)],
         "phases": {name: round(seconds, 3) for name, seconds in phases.items()},
         "problems": [
             {"stage": stage, "state": name, "reason": reason, "count": count, "example": example}
@@ -95,6 +99,11 @@ def page_facts(project: Project, state: State, row: RunRow, phases: Mapping[str,
         "left": left,
         "signatures": [signature_facts(signature) for signature in state.worked_under(row.id)],
     }
+
+
+def _told(each: Foretold) -> dict[str, Any]:
+    money = ("cost_low", "cost_high", "came_to")
+    return {name: usd_exact(value) if name in money else value for name, value in asdict(each).items()}
 
 
 def page_text(facts: Mapping[str, Any]) -> str:
@@ -107,6 +116,11 @@ def page_text(facts: Mapping[str, Any]) -> str:
         f"# {facts['job_type']} {facts['mode']}: {facts['status']}\n",
         f"{facts['calls']} calls, {cost}. {facts['message']}".strip() + "\n",
         *_refused(facts["refused_for_rate"]),
+        *(
+            f"Forecast of {told['stage']} after {told['measured']} of {told['items']} items: ${told['cost_low']} to"
+            f" ${told['cost_high']}. It came to {'unknown' if told['came_to'] is None else '$' + told['came_to']}.\n"
+            for told in facts["forecast"]
+        ),
         "## Settings as they were\n",
         *(f"- {name}: `{value}`" for name, value in facts["settings"].items()),
         f"- cap: {facts['cap'] or 'none'}\n",

@@ -133,7 +133,14 @@ class AuditReport:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """What would be done: calls, tokens and money as a range. Nothing is sent."""
+    """What would be done: calls, tokens and money as a range. Nothing is sent.
+
+    With ``measured`` above 0 the cost is an interval, true in nine of ten cases, from that many items of late; else a
+    range. ``seconds`` is how long it takes, from how long calls of late took, and ``pace`` what decides it: a limit, or
+    the calls at once; None and "" before a call was timed. ``binds`` names the cap that the plan meets first, "" where
+    none. ``windows`` counts the usage windows it takes, None without one. A cap is not ``guaranteed`` where only a
+    ceiling bounds a call.
+    """
 
     stage: str
     items: int
@@ -146,7 +153,12 @@ class PlanReport:
     cost_high: int | None
     price: Mapping[str, Any] | None
     examples: Sequence[str] = ()
+    measured: int = 0
+    seconds: float | None = None
+    pace: str = ""
+    binds: str = ""
     windows: int | None = None
+    guaranteed: bool = True
     sample: Drawn | None = None
 
 
@@ -265,6 +277,21 @@ class RollbackReport:
 
 
 @dataclass(frozen=True)
+class Foretold:
+    """What was forecast for a stage in a run after its first ``measured`` items, and what it came to.
+
+    Money in 10⁻⁹ USD, over all ``items`` of the run with the first ones; ``came_to`` is None where a price is unknown.
+    """
+
+    stage: str
+    measured: int
+    items: int
+    cost_low: int
+    cost_high: int
+    came_to: int | None
+
+
+@dataclass(frozen=True)
 class StageRun:
     """One pass of a stage within a run."""
 
@@ -295,6 +322,7 @@ class RunReport:
     error: SeedbedError | None = None
     wrong_rows: WrongRows | None = None
     unbounded: Sequence[str] = ()
+    forecasts: Sequence[Foretold] = ()
 
 
 @dataclass(frozen=True)

@@ -230,6 +230,11 @@ class Till:
 
     # -------------------------------------------------------------------------------------- slices
 
+    def holding(self) -> dict[str, int]:
+        """By purse, what this process may still spend of it or has not booked yet: never more than it leased."""
+        with self._lock:
+            return {purse: each.granted - each.booked for purse, each in self._slices.items()}
+
     def _slices_of(self, stage: str, at: int) -> tuple[_Slice, ...]:
         return tuple(self._slice(purse) for purse in self.purses.of(stage, at))
 

@@ -183,6 +183,8 @@ class Process:
 
 
 CAPS = {"project": 100, "stage": 60}
+SELDOM = st.integers(0, 5)
+"""What befalls a process at the rarer of these numbers."""
 
 
 class SumLaws(RuleBasedStateMachine):
@@ -227,17 +229,22 @@ class SumLaws(RuleBasedStateMachine):
     def _one(self, index: int) -> Process | None:
         return self.processes[index % len(self.processes)] if self.processes else None
 
-    @rule(index=st.integers(0, 9), beat=st.booleans(), dies=st.booleans(), down=st.booleans())
-    def lease(self, index: int, beat: bool, dies: bool, down: bool) -> None:
+    @rule(index=st.integers(0, 9), beat=st.booleans(), befalls=SELDOM)
+    def lease(self, index: int, beat: bool, befalls: int) -> None:
+        """A question to the state, during which it may be out of reach, or the process may die."""
         one = self._one(index)
-        if one is None or not (asks := one.till.asks(beat=beat)):
+        if one is not None:
+            self._lease(one, beat=beat, down=befalls == 1, dies=befalls == 2)
+
+    def _lease(self, one: Process, *, beat: bool = False, down: bool = False, dies: bool = False) -> None:
+        if not (asks := one.till.asks(beat=beat)):
             return
         if down:
             one.till.out_of_reach(Pause("The state is down."))
             return
         granted = self.state.lease(holder(one.name, self.now), [self._wanted(each) for each in asks], joined=True)
         assert granted is not None
-        if dies and index == 0:
+        if dies:
             self._kill(one)
             return
         for each, found in zip(asks, granted, strict=True):
@@ -245,12 +252,17 @@ class SumLaws(RuleBasedStateMachine):
 
     @rule(index=st.integers(0, 9), worst=st.integers(1, 30), stage=st.sampled_from([STAGE, "other"]))
     def reserve(self, index: int, worst: int, stage: str) -> None:
+        """As the buyer does: where it has to wait, the state is asked once."""
         one = self._one(index)
         if one is None:
             return
         one.count += 1
         intent = f"{one.name}-{one.count}"
-        if one.till.reserve(intent, worst, stage, self.now) == "yes":
+        said = one.till.reserve(intent, worst, stage, self.now)
+        if said == "wait":
+            self._lease(one)
+            said = one.till.reserve(intent, worst, stage, self.now)
+        if said == "yes":
             one.open[intent] = worst
             self.stage_of[intent] = stage
 
@@ -272,13 +284,13 @@ class SumLaws(RuleBasedStateMachine):
         if one is not None and one.open:
             one.till.refund(one.open.popitem()[0])
 
-    @rule(index=st.integers(0, 9), told=st.booleans())
-    def book(self, index: int, told: bool) -> None:
+    @rule(index=st.integers(0, 9), befalls=SELDOM)
+    def book(self, index: int, befalls: int) -> None:
         one = self._one(index)
         if one is None:
             return
         self._book(list(one.unbooked.values()))
-        if told:
+        if befalls != 1:
             one.till.booked(one.unbooked)
             one.unbooked.clear()
         else:  # durable, and killed before it is told
@@ -290,20 +302,20 @@ class SumLaws(RuleBasedStateMachine):
         for each in entries:
             self.paid[each.stage] += each.nano or 0
 
-    @rule(index=st.integers(0, 9))
-    def kill(self, index: int) -> None:
-        if (one := self._one(index)) is not None:
+    @rule(index=st.integers(0, 9), befalls=SELDOM)
+    def kill(self, index: int, befalls: int) -> None:
+        if befalls == 1 and (one := self._one(index)) is not None:
             self._kill(one)
 
     def _kill(self, one: Process) -> None:
         self.processes.remove(one)
         self.dead.append(one)
 
-    @rule(index=st.integers(0, 9))
-    def end(self, index: int) -> None:
+    @rule(index=st.integers(0, 9), befalls=SELDOM)
+    def end(self, index: int, befalls: int) -> None:
         """An orderly end, in which what is in flight stays open."""
         one = self._one(index)
-        if one is None:
+        if one is None or befalls != 1:
             return
         asks = one.till.asks(last=True)
         self.state.lease(holder(one.name, self.now), [self._wanted(each) for each in asks], joined=True)
@@ -357,12 +369,21 @@ class SumLaws(RuleBasedStateMachine):
         assert self.paid[STAGE] + self._open(STAGE) <= CAPS["stage"]
 
     @invariant()
-    def what_is_leased_and_booked_stays_within_every_cap(self) -> None:
-        held = {"project": 0, f"stage {STAGE}": 0}
-        for lease in self.state.leases():
-            held[lease.purse] += lease.held
-        assert sum(self.paid.values()) + held["project"] <= CAPS["project"]
-        assert self.paid[STAGE] + held[f"stage {STAGE}"] <= CAPS["stage"]
+    def what_a_process_may_spend_is_leased(self) -> None:
+        for one in self.processes:
+            leased = {lease.purse: lease.held for lease in self.state.leases(one.name)}
+            for purse, held in one.till.holding().items():
+                assert held <= leased[purse]
+            assert sum(self._left(one).values()) <= one.till.holding().get("project", 0)
+
+    @invariant()
+    def what_all_may_still_spend_stays_within_every_cap(self) -> None:
+        for purse, cap, stage in (("project", CAPS["project"], None), (f"stage {STAGE}", CAPS["stage"], STAGE)):
+            living = sum(one.till.holding().get(purse, 0) for one in self.processes)
+            left = [(self.stage_of[intent], worst) for one in self.dead for intent, worst in self._left(one).items()]
+            dead = sum(worst for of, worst in left if stage in (None, of))
+            paid = sum(amount for of, amount in self.paid.items() if stage in (None, of))
+            assert paid + living + dead <= cap
 
 
 TestSumLaws = SumLaws.TestCase

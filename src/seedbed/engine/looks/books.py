@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
 
 from seedbed.engine.logs import page_facts
 from seedbed.engine.looks.look import Look, looking
+from seedbed.engine.projects.caps import zone_of
 from seedbed.engine.projects.project import Project, utc_text
 from seedbed.errors import UsageError, nearest
+from seedbed.policy.purses import day_of
 from seedbed.ports.state import Release, RunRow, Spending
+from seedbed.ports.state.leases import QUARTER
 from seedbed.records import Usage
 
-FIELDS = ("stage", "model", "served", "run", "day")
+FIELDS = ("stage", "model", "served", "key", "state", "run", "day", "kind")
+NO_OUTCOME = "no outcome"
+"""Money of calls that no outcome counts: in doubt, or of items that are still asked."""
 NOTHING = Spending((), 0, 0, 0, 0, Usage())
 
 
@@ -58,8 +64,52 @@ def cost(project: Project, by: str = "stage") -> Cost:
     with looking(project) as look:
         total = look.state.spending()
         cap = project.settings.get("budget", "project")
-        rows = [row for row in look.state.spending([by]) if row.calls]
+        rows = [row for row in _rows(project, look, by, total[0] if total else NOTHING) if row.calls or row.nano]
         return Cost(by, rows, total[0] if total else NOTHING, None if cap is None else int(cap))
+
+
+def _rows(project: Project, look: Look, by: str, total: Spending) -> list[Spending]:
+    if by == "day":
+        return _days(look, zone_of(project))
+    if by == "state":
+        return _states(look, total)
+    return look.state.spending(["account" if by == "key" else by])
+
+
+def _days(look: Look, zone: tzinfo) -> list[Spending]:
+    """By the days that a cap of the day counts."""
+    days: dict[str, list[Spending]] = {}
+    for row in look.state.spending(["quarter"]):
+        days.setdefault(str(day_of(int(row.group[0]) * QUARTER, zone)), []).append(row)
+    return [_sum(day, rows) for day, rows in sorted(days.items())]
+
+
+def _states(look: Look, total: Spending) -> list[Spending]:
+    """What the items of each state cost. What remains of all money is of calls that no outcome counts."""
+    rows = look.state.cost_of_states()
+    known = _sum("", rows)
+    tokens = zip(_tokens(total.usage), _tokens(known.usage), strict=True)
+    rest = Spending(
+        (NO_OUTCOME,), total.nano - known.nano, total.doubtful, max(0, total.unknown - known.unknown), 0,
+        Usage(*(max(0, all_ - some) for all_, some in tokens)),
+    )  # fmt: skip
+    return [*rows, rest]
+
+
+def _sum(name: str, rows: Sequence[Spending]) -> Spending:
+    return Spending(
+        (name,),
+        sum(row.nano for row in rows),
+        sum(row.doubtful for row in rows),
+        sum(row.unknown for row in rows),
+        sum(row.calls for row in rows),
+        sum((row.usage for row in rows), Usage()),
+        sum(row.saved for row in rows),
+    )
+
+
+def _tokens(usage: Usage) -> tuple[int, ...]:
+    return usage.input, usage.cached, usage.output, usage.reasoning
 
 
 # --------------------------------------------------------------------------------------- runs

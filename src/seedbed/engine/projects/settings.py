@@ -174,6 +174,9 @@ def read_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
                 entry = str(said).partition("/")[0]
             table = values.setdefault(section, {})
             table[entry] = {**table.get(entry, {}), name: value}
+        elif (of := name.partition("."))[2] and section in SECTIONS:  # budget.stages.q.summary
+            table = values.setdefault(section, {})
+            table[of[0]] = {**(table.get(of[0]) or {}), of[2]: value}
         else:
             values.setdefault(section, {})[name] = value
         origins[dotted] = "the command line"
@@ -257,6 +260,19 @@ def _value(kind: Kind, value: Any, place: str) -> Any:
              "yes/no": "true or false", "texts": "a list of texts", "table": "a table",
              "moneys": "a table of amounts by name", "shape": "a table or a text"}  # fmt: skip
     raise ConfigError(f"{place} must be {words[kind]}, not {value!r}")
+
+
+def checked(dotted: str, value: Any) -> Any:
+    """A value that a command gives for ``section.name`` (or ``stages.NAME.setting``), checked. Raises ConfigError."""
+    section, _, name = dotted.partition(".")
+    place = "--set"
+    if section in SECTIONS:
+        first, _, rest = name.partition(".")
+        if rest and SECTIONS[section].get(first, Setting("text", "")).kind == "moneys":
+            return _value("money", value, f"{place} {dotted}")
+        return _table({name: value}, SECTIONS[section], section, place)[name]
+    entry, _, name = name.rpartition(".")
+    return _table({name: value}, NAMED[section], f"{section}.{entry}", place)[name]
 
 
 def _flat(table: Mapping[str, Any], head: str = "") -> dict[str, Any]:

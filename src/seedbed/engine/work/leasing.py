@@ -67,7 +67,6 @@ class Leasing:
         for found in state.lease(self._holder(), joined, joined=False) or ():
             if found.unknown:
                 raise _unknown(state, found)
-        point("after a lease")
         self._till.low = self._wake.set
         self._thread.start()
 
@@ -111,6 +110,7 @@ class Leasing:
             return
         try:
             granted = state.lease(self._holder(), [_wanted(ask) for ask in asks], joined=True)
+            point("after a lease")
             if granted is None:
                 raise Pause(
                     "A person released the money of this process, so it may not spend it any more.",

@@ -183,6 +183,7 @@ class Desk:
     settled: Callable[[State], None] = lambda _: None
     used: Callable[[str, Usage], None] = lambda _intent, _usage: None
     """Told what the call of an intent used, so that limits are settled."""
+    foretell: Callable[[str, Sequence[tuple[Item | None, Outcome]]], None] | None = None
 
 
 class Reader:
@@ -266,6 +267,8 @@ class Reader:
         self._commit(ledger)
         self.desk.till.booked([entry.intent for entry in ledger.entries])
         self.tell(ledger.outcomes)
+        if self.desk.foretell is not None and ledger.done:
+            self.desk.foretell(self.stage.name, ledger.done)
         if ledger.again and not self.flow.stopping.is_set():
             self.ask_again(ledger.again)
         left = ledger.left + (len(ledger.again) if self.flow.stopping.is_set() else 0)
@@ -318,6 +321,7 @@ class Reader:
             page.intents.extend(intent.id for intent, _ in bought.intents)
         if settled.outcome is not None:
             page.outcomes.append(settled.outcome)
+            page.done.append((None, settled.outcome))
         page.left += settled.items
 
     def _answered(self, bought: Bought, page: _Page) -> None:
@@ -398,7 +402,9 @@ class Reader:
             page.again.append(self._again(order, item, reading, paid))
             return
         page.left += 1
-        page.outcomes.append(outcome_of(order.stage, item, order.round, reading, state, paid, order.attempt, self.desk))
+        outcome = outcome_of(order.stage, item, order.round, reading, state, paid, order.attempt, self.desk)
+        page.outcomes.append(outcome)
+        page.done.append((item, outcome))
 
     def _lost(self, reading: Reading) -> OutcomeState:
         return "failed" if any(f.code in UNFINISHED for f in reading.findings) else "rejected"
@@ -422,6 +428,7 @@ class _Page:
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
+        self.done: list[tuple[Item | None, Outcome]] = []
         self.entries: list[TillEntry] = []
         self.intents: list[str] = []
         self.again: list[Order] = []

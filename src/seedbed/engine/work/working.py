@@ -14,6 +14,7 @@ from functools import cached_property
 
 from seedbed import conditions
 from seedbed.crashing import point
+from seedbed.engine.forecasting import Foretelling
 from seedbed.engine.projects.accounts import find_keys, limits_of_model
 from seedbed.engine.projects.binding import BoundStage
 from seedbed.engine.projects.clock import now_ms
@@ -381,6 +382,7 @@ class _Job:
             now=now_ms,
             run=self.shift.run,
             settled=self._still_signed,
+            foretell=Foretelling(project, state, self.shift.run, self.shift.meter).note,
         )
 
     def _still_signed(self, state: State) -> None:

@@ -116,6 +116,13 @@ class Worklist:
 
     # ------------------------------------------------------------------------------------ reading
 
+    def sizes(self) -> tuple[int, float, float]:
+        """(how many items, characters of a row as it is stored: mean, standard deviation)."""
+        count, mean, square = self._db.execute(
+            "select count(*), coalesce(avg(length(row)), 0), coalesce(avg(length(row) * length(row)), 0) from items"
+        ).fetchone()
+        return int(count), float(mean), max(0.0, square - mean * mean) ** 0.5
+
     def count(self) -> int:
         """How many items there are: their places run without a gap, and none is ever taken out."""
         return int(self._db.execute("select coalesce(max(seq), 0) from items").fetchone()[0])

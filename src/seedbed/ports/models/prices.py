@@ -74,7 +74,7 @@ class GenaiPrices:
             if said or ceiling is None:
                 self._own[model] = _own_row(model, said)
         self._rows: dict[str, tuple[float, _Row | None]] = {}
-        self._stamps: dict[tuple[str, _Row], str] = {}
+        self._stamps: dict[str, tuple[_Row, str]] = {}
 
     def cost(self, model: str, usage: Usage) -> int | None:
         """What a call came to; where only a ceiling is known, that."""
@@ -102,10 +102,10 @@ class GenaiPrices:
         row = self._row(model)
         if row is None:
             return ""
-        known = self._stamps.get((model, row))
-        if known is None:
-            known = self._stamps[model, row] = digest("price", canonical_json(self.row(model)))[:16]
-        return known
+        known = self._stamps.get(model)
+        if known is None or known[0] is not row:
+            known = self._stamps[model] = row, digest("price", canonical_json(self.row(model)))[:16]
+        return known[1]
 
     def row(self, model: str) -> Mapping[str, Any] | None:
         row = self._row(model)

@@ -337,6 +337,10 @@ class State(Gates, Leases, Protocol):
         """Grouped by any of stage, model, served, run, account, day (UTC), quarter (of an hour since 1970), kind."""
         ...
 
+    def costs(self, stage: str, recipe: str, model: str, limit: int) -> list[tuple[str, int]]:
+        """(key, cost) of outcomes of late with this recipe and model whose price is known, newest first."""
+        ...
+
     def unpriced(self, limit: int = 1000) -> list[TillEntry]:
         """Entries without a price that no later one has priced."""
         ...
@@ -347,6 +351,10 @@ class State(Gates, Leases, Protocol):
 
     def used_between(self, start: int, end: int) -> list[ModelUse]:
         """By the model that was asked, from ``start`` to before ``end`` in Unix milliseconds; adopted ones are out."""
+        ...
+
+    def cost_of_states(self) -> list[Spending]:
+        """What items cost, by the state of their outcomes; ``calls`` counts items."""
         ...
 
     def money(self) -> dict[str, Spending]:

@@ -254,6 +254,9 @@ create table signature_room (
 """
 """Room under a ceiling of items that runs hold for what they have begun, so that several do not take the same."""
 
+_V8 = "drop trigger summed_in"
+"""The sums are kept for many entries at once (``booking.py``)."""
+
 
 def _v1(connection: sqlite3.Connection) -> None:
     for statement in _V1.split(";\n"):
@@ -290,7 +293,11 @@ def _v7(connection: sqlite3.Connection) -> None:
     connection.execute(_V7)
 
 
-STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4, _v5, _v6, _v7)
+def _v8(connection: sqlite3.Connection) -> None:
+    connection.execute(_V8)
+
+
+STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4, _v5, _v6, _v7, _v8)
 
 
 def migrate(

@@ -29,6 +29,7 @@ from seedbed.ports.state import (
     TillEntry,
     Uploaded,
     Waiting,
+    booking,
 )
 from seedbed.ports.state import leases as common
 from seedbed.ports.state.counts import CURRENT, OF_KEYS, Counts, change, keeping_counts, keys_json
@@ -37,6 +38,8 @@ from seedbed.ports.state.migrations import migrate
 from seedbed.ports.state.sqlite_gates import SqliteGates, keeping_use
 from seedbed.records import Finding, Outcome, OutcomeState, Usage, pack, unpack, unpack_all
 
+OF_LATE = 20_000
+"""Outcomes that count as newest."""
 CHUNK = 500
 """Keys in one look-up by equality."""
 TRIES = 1000
@@ -48,8 +51,6 @@ _OUTCOME = (
 )
 _LIGHT = _OUTCOME.replace("output, before, row,", "null, null, null,")
 """The same columns without the bodies."""
-_TILL = "intent, kind, nano, stage, run, model, served, at, input, cached, answered, reasoning, saved, account, price"
-_TILL_VALUES = ", ".join(f"?{n}" for n in range(1, 16))
 _GROUPS = {
     **{name: name for name in ("stage", "model", "served", "run", "account", "kind")},
     "day": "date(at / 1000, 'unixepoch')",
@@ -287,27 +288,11 @@ class SqliteState(SqliteGates):
                     rows,
                 )
             db.executemany("insert into worked values (?, ?) on conflict do nothing", sorted(worked))
-            self._book(db, list(entries))
+            booking.book(db, list(entries))
             db.executemany(
                 "insert into marks (writer, stage, number) values (?, ?, ?)"
                 " on conflict (writer, stage) do update set number = max(number, excluded.number)",
                 [(writer, stage, number) for (writer, stage), number in (marks or {}).items()],
-            )
-
-    def _book(self, db: sqlite3.Connection, entries: Sequence[TillEntry]) -> None:
-        """Entries are only added: the first that settles an intent stands, and takes its doubt back."""
-        settled = "kind in ('settle', 'adopt')"
-        db.executemany(
-            f"insert into till ({_TILL}) select {_TILL_VALUES} where ?2 = 'price' or not exists"  # noqa: S608
-            f" (select 1 from till where intent = ?1 and {settled}) on conflict do nothing",
-            [_till_row(entry) for entry in entries],
-        )
-        for chunk in _chunks([entry.intent for entry in entries if entry.kind in ("settle", "adopt")]):
-            db.execute(
-                f"insert into till ({_TILL}) select intent, 'refund', -sum(nano), stage, run, model, served, at,"  # noqa: S608
-                " 0, 0, 0, 0, 0, account, '' from till where kind in ('doubt', 'price')"
-                f" and intent in ({_marks(chunk)}) group by intent having max(kind = 'doubt') on conflict do nothing",
-                chunk,
             )
 
     def current(self, stage: str, keys: Sequence[str]) -> dict[str, Outcome]:
@@ -643,9 +628,8 @@ class SqliteState(SqliteGates):
         tail = f"group by {', '.join(groups)} order by {', '.join(groups)}" if groups else ""
         rows = self._db.execute(
             f"select {head} coalesce(sum(nano), 0),"  # noqa: S608
-            " coalesce(sum(case when kind in ('doubt', 'refund') then nano end), 0),"
-            " coalesce(sum((nano is null) * (case kind when 'refund' then -1 else 1 end) - (kind = 'price')), 0),"
-            " coalesce(sum(case kind when 'refund' then -1 when 'price' then 0 else 1 end), 0),"
+            f" coalesce(sum({booking.DOUBTFUL}), 0), coalesce(sum({booking.UNKNOWN}), 0),"
+            f" coalesce(sum({booking.CALLS}), 0),"
             " coalesce(sum(input), 0), coalesce(sum(cached), 0), coalesce(sum(answered), 0),"
             f" coalesce(sum(reasoning), 0), coalesce(sum(saved), 0) from till {where} {tail}",
             values,
@@ -677,6 +661,14 @@ class SqliteState(SqliteGates):
             found[model] = replace(found.get(model, ModelUse(model)), calls=calls, tokens=tokens, nano=nano)
         return list(found.values())
 
+    def cost_of_states(self) -> list[Spending]:
+        rows = self._db.execute(
+            "select state, coalesce(sum(cost), 0), count(*) - count(cost), count(*), coalesce(sum(input), 0),"
+            " coalesce(sum(cached), 0), coalesce(sum(answered), 0), coalesce(sum(reasoning), 0)"
+            " from outcomes group by state order by state"
+        )
+        return [Spending((row[0],), row[1], 0, row[2], row[3], Usage(*row[4:8])) for row in rows]
+
     def money(self) -> dict[str, Spending]:
         rows = self._db.execute("select stage, nano, doubtful, unknown, calls from sums order by stage")
         return {row[0]: Spending((row[0],), row[1], row[2], row[3], row[4], Usage()) for row in rows}
@@ -685,26 +677,38 @@ class SqliteState(SqliteGates):
         found: dict[str, TillEntry] = {}
         for chunk in _chunks(intents):
             rows = self._db.execute(
-                f"select {_TILL} from till where intent in ({_marks(chunk)})"  # noqa: S608
+                f"select {booking.COLUMNS} from till where intent in ({_marks(chunk)})"  # noqa: S608
                 " and kind in ('settle', 'adopt', 'doubt') order by intent, kind = 'doubt' desc",
                 list(chunk),
             )
-            found.update((row[0], _till_entry(row)) for row in rows)
+            found.update((row[0], booking.entry_of(row)) for row in rows)
         return found
 
     def events(self, intent: str) -> list[TillEntry]:
-        rows = self._db.execute(f"select {_TILL} from till where intent = ? order by kind = 'settle'", (intent,))  # noqa: S608
-        return [_till_entry(row) for row in rows]
+        rows = self._db.execute(
+            f"select {booking.COLUMNS} from till where intent = ? order by kind = 'settle'",  # noqa: S608
+            (intent,),
+        )
+        return [booking.entry_of(row) for row in rows]
+
+    def costs(self, stage: str, recipe: str, model: str, limit: int) -> list[tuple[str, int]]:
+        rows = self._db.execute(
+            "select item, cost from (select stage, item, cost, recipe, model from outcomes indexed by outcomes_by_time"
+            " order by at desc limit ?) where stage = ? and recipe = ? and model = ? and cost is not null limit ?",
+            (OF_LATE, stage, recipe, model, limit),
+        )
+        return [(row[0], row[1]) for row in rows]
 
     def unpriced(self, limit: int = 1000) -> list[TillEntry]:
         if not self._db.execute("select 1 from sums where unknown > 0 limit 1").fetchone():
             return []
         rows = self._db.execute(
-            f"select {_TILL} from till t where nano is null and kind != 'refund' and not exists (select 1 from till x"  # noqa: S608
-            " where x.intent = t.intent and (x.kind = 'price' or (t.kind = 'doubt' and x.kind = 'refund'))) limit ?",
+            f"select {booking.COLUMNS} from till t where nano is null and kind != 'refund' and not exists"  # noqa: S608
+            " (select 1 from till x where x.intent = t.intent and (x.kind = 'price' or"
+            " (t.kind = 'doubt' and x.kind = 'refund'))) limit ?",
             (limit,),
         )
-        return [_till_entry(row) for row in rows]
+        return [booking.entry_of(row) for row in rows]
 
     def price(self, hash: str, row: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
         if row is not None:
@@ -823,19 +827,6 @@ def _outcome(row: Sequence[Any]) -> Outcome:
         at=row[21],
         made=row[22],
     )
-
-
-def _till_row(e: TillEntry) -> tuple[Any, ...]:
-    usage = e.usage
-    return (
-        e.intent, e.kind, e.nano, e.stage, e.run, e.model, e.served, e.at,
-        usage.input, usage.cached, usage.output, usage.reasoning, e.saved, e.account, e.price,
-    )  # fmt: skip
-
-
-def _till_entry(row: Sequence[Any]) -> TillEntry:
-    intent, kind, nano, stage, run, model, served, at, *tokens, saved, account, price = row
-    return TillEntry(intent, kind, nano, stage, run, model, at, Usage(*tokens), served, saved, account, price)
 
 
 def _value(text: str | None) -> Any:
