@@ -254,7 +254,8 @@ class _Wave:
             else earlier.what
         )
         at = f"The next wave can start at {report.next_wave}." if report.next_wave else ""
-        why = " ".join(part for part in (earlier.why if earlier else "", at) if part)
+        said = earlier.why if earlier else ""
+        why = " ".join(part for part in (said if said.endswith((".", "!")) or not said else f"{said}.", at) if part)
         hint = f"Nothing is to be done by hand where it is scheduled: seedbed schedule show {self.stage.name}"
         return WindowUsed(words, why=why, hint=hint)
 
