@@ -587,11 +587,11 @@ class _Buying(_Job):
         return self.flow is None or self.flow.wait_until_empty()
 
     def _feed(self, reader: Reader, intake: Intake, flow: Flow) -> None:
-        state = self.shift.project.state()
-        asking = None
+        state = asking = None
         if self.stage.stage.ask is not None:
             asking = self._asking = AskLoop(flow, reader.deliver, max(1, self.shift.concurrency))
         try:
+            state = self.shift.project.state()
             if self.gate is not None:
                 self.gate.check(state)
             for work in self.rounds(state):
@@ -603,7 +603,8 @@ class _Buying(_Job):
             flow.stop(error)
         finally:
             flow.fed()
-            state.close()
+            if state is not None:
+                state.close()
             if asking is not None:
                 flow.wait_until_done()
                 asking.close()
