@@ -226,7 +226,9 @@ def test_two_processes_share_a_cap_that_holds_by_the_ledger(table: Table, sim: S
     children = [start(table, "plain", settings, part) for part in ("1/2", "2/2")]
     said = [child.communicate()[0] for child in children]
 
-    assert [child.returncode for child in children] == [75, 75], said
+    codes = {child.returncode for child in children}  # one part may be done before the cap is met
+    assert codes <= {0, 75}, said
+    assert 75 in codes, said
     project = table.project(stage_of("plain"), **settings)
     assert 1_000_000 < billed(sim, 10) <= 2_000_000
     assert booked(project) == billed(sim, 10)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from seedbed.engine.waves import wave
 from seedbed.errors import ConfigError, GateError, Locked, UsageError, WindowUsed
 from seedbed.simulator import Simulator
 
+SET = count()
 NIGHT = {"account": "openai", "reset": ["23:00"]}
 
 
@@ -30,8 +31,8 @@ def summary(**more: Any) -> Stage:
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Sets the clock."""
-    return lambda text: monkeypatch.setenv(VARIABLE, text)
+    """Sets the clock; the same time again is set anew, so that no test runs on the clock of an earlier one."""
+    return lambda text: monkeypatch.setenv(VARIABLE, text.replace("Z", f".{next(SET):06}Z"))
 
 
 @pytest.fixture(autouse=True)

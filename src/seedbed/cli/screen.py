@@ -130,7 +130,7 @@ def _said(event: Event) -> str:
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + event.seconds))
         return f"waiting {duration(event.seconds)}, until {until}: {safe(event.reason, 200)}"
     if isinstance(event, KeyClosed):
-        return safe(event.text(), 300)
+        return safe(event.text(), 300) if event.others else ""  # without another key the run ends and says why
     if isinstance(event, Draining):
         return (
             f"stopping: {event.in_flight:,} calls are out, waiting for their answers"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +13,7 @@ from seedbed.engine.projects.project import Project
 from seedbed.engine.reports import Foretold
 from seedbed.engine.work.rounds import worklist_path
 from seedbed.engine.work.worklist import Worklist
+from seedbed.errors import SeedbedError
 from seedbed.events import Meter
 from seedbed.policy.forecast import ENOUGH, Forecast, forecast
 from seedbed.ports.corpus import Corpus
@@ -79,7 +82,8 @@ class Foretelling:
             done.append((item, outcome.cost))
         if len(done) >= PILOT:
             self._made.add(stage)
-            self._foretell(stage, settled[0][1].round, self._done.pop(stage))
+            with suppress(OSError, sqlite3.Error, SeedbedError):  # a run does not end for want of a forecast
+                self._foretell(stage, settled[0][1].round, self._done.pop(stage))
 
     def _foretell(self, stage: str, round_id: str, done: Sequence[tuple[Item | None, int]]) -> None:
         left = max(0, self._meter.items - self._meter.settled)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -60,6 +61,7 @@ from seedbed.events import Meter, PhaseEnded, RunEnded, RunStarted
 from seedbed.policy.budget import Till
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.models import Target
+from seedbed.ports.refusals import of_sqlite
 from seedbed.ports.state import Release, RunRow, RunStatus, Spending, State
 from seedbed.records import NO_USAGE, Finding, Item, Outcome, key_text, key_values, usd
 from seedbed.stage import Fills, Stage
@@ -127,6 +129,8 @@ def running(project: Project, command: str, target: str, spend: Spend, scope: Sc
             yield frame
     except OSError as error:
         raise of_the_system(error) or error from error
+    except sqlite3.DatabaseError as error:
+        raise of_sqlite(error, project.folder) or error from error
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def write_page(
 
     ``refused`` counts the 429s; None where the run was killed and nobody counted.
     """
-    facts = {**page_facts(project, state, row, phases), "refused_for_rate": refused}
+    facts = page_facts(project, state, row, phases, refused)
     started = datetime.fromtimestamp(row.started / 1000, UTC)
     folder = project.logs / f"{started:%Y-%m}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,9 @@ def write_page(
     return path
 
 
-def page_facts(project: Project, state: State, row: RunRow, phases: Mapping[str, float]) -> dict[str, Any]:
+def page_facts(
+    project: Project, state: State, row: RunRow, phases: Mapping[str, float], refused: int | None = None
+) -> dict[str, Any]:
     """What a page says, as plain JSON values."""
     money = state.spending(run=row.id)
     total = money[0] if money else None
@@ -89,6 +91,7 @@ def page_facts(project: Project, state: State, row: RunRow, phases: Mapping[str,
             "reasoning": total.usage.reasoning if total else 0,
         },
         "calls": total.calls if total else 0,
+        "refused_for_rate": refused,
         "forecast": [_told(each) for each in foretold(state, row.id)],
         "phases": {name: round(seconds, 3) for name, seconds in phases.items()},
         "problems": [

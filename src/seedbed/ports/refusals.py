@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from seedbed.errors import DiskFails, DiskFull, Pause, SeedbedError, UsageError, of_the_system
+from seedbed.errors import Corrupt, DiskFails, DiskFull, Pause, SeedbedError, UsageError, of_the_system
 
 _NO_ROOM = frozenset(
     {
@@ -19,6 +19,7 @@ _NO_ROOM = frozenset(
     }
 )
 _AGAIN = "run the same command again."
+_RESTORE = "put your copy of it back."
 
 
 def no_room(error: BaseException | None) -> bool:
@@ -43,6 +44,8 @@ def of_sqlite(error: sqlite3.Error, place: Path) -> SeedbedError | None:
         return _of_folder(place.parent) or UsageError(
             f"{place} may not be written: {error}", hint=f"Make it writable, then {_AGAIN}"
         )
+    if _primary(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return Corrupt(f"{place} is damaged: {error}", hint=f"If the disk is sound and it says so again, {_RESTORE}")
     return None
 
 

@@ -105,6 +105,7 @@ def opened(database: Path, name: str) -> Iterator[Staging]:
     connection = sqlite3.connect(database, timeout=PATIENCE, isolation_level=None)
     try:
         connection.execute("pragma cache_size = -65536")
+        connection.execute("pragma synchronous = extra")  # what is noted of a result file outlives a power cut
         connection.execute("begin immediate")
         yield Staging(connection, database, name)
         connection.execute("commit")

@@ -127,7 +127,7 @@ class SqliteState(SqliteGates):
                 if self._db.in_transaction:
                     self._db.execute("rollback")
                 raise
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise _as_seedbed(error, self.path) from error
 
     # ------------------------------------------------------------------------------------- runs
@@ -842,5 +842,5 @@ def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
         yield values[start : start + CHUNK]
 
 
-def _as_seedbed(error: sqlite3.OperationalError, path: Path) -> BaseException:
+def _as_seedbed(error: sqlite3.DatabaseError, path: Path) -> BaseException:
     return of_sqlite(error, path) or error
