@@ -124,10 +124,12 @@ class Disk:
             self._files[inode].pending.append((offset, piece if kind == "W" else None))
         else:
             path, _, to = piece.decode().partition("\0")
-            if kind == "O":
+            if kind == "O":  # its number may be that of a folder that is gone, and the other way round
                 self._files[inode] = File()
+                self._folders.pop(inode, None)
             elif kind == "D":
                 self._folders[inode] = path
+                self._files.pop(inode, None)
             file = self._files[inode] if kind == "O" else None
             self._pending[str(Path(to or path).parent)].append(Name(kind, path, to, file))
 

@@ -12,10 +12,12 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -232,11 +234,27 @@ def start(table: Table, kind: str, settings: dict[str, Any] | None = None, part:
 
 def kill_after(child: subprocess.Popen[str], sim: Simulator, complete: int, number: int = signal.SIGKILL) -> None:
     """Kill the child when the simulator has given so many complete answers, then wait until it is quiet."""
-    waiting_until(lambda: child.poll() is not None or sim.summary()["complete"] >= complete)
+    kill_when(child, sim, lambda: sim.summary()["complete"] >= complete, number)
+
+
+def kill_when(
+    child: subprocess.Popen[str], sim: Simulator, due: Callable[[], bool], number: int = signal.SIGKILL
+) -> None:
+    """Kill the child when something came about, then wait until the simulator is quiet."""
+    waiting_until(lambda: child.poll() is not None or due())
     if child.poll() is None:
         os.kill(child.pid, number)
     child.communicate()
     waiting_until(lambda: sim.summary()["in_flight"] == 0)
+
+
+def receipts_on_disk(root: Path) -> int:
+    """What a running process has stored for good so far: its ledger may be ahead of that."""
+    count = 0
+    for path in (root / ".seedbed" / "receipts").glob("*.sqlite"):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store, suppress(sqlite3.OperationalError):
+            count += store.execute("select count(*) from receipts").fetchone()[0]
+    return count
 
 
 def main(root: str, url: str, kind: str, settings: str = "{}", part: str = "1/1") -> int:
