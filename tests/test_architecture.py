@@ -328,6 +328,14 @@ def test_each_package_of_others_is_declared_as_a_dependency() -> None:
     assert [str(one) for one in packages_not_declared(sources(), declared_packages(dev=False))] == []
 
 
+def test_no_library_that_guesses_what_broken_json_meant_is_among_the_dependencies() -> None:
+    """001.43: such a library cuts text without a word; the lock names all packages that are ever installed."""
+    locked = (PACKAGE.parents[1] / "requirements.lock").read_text("utf-8")
+    names = {line.partition("==")[0].strip() for line in locked.splitlines() if "==" in line and line[:1].isalnum()}
+    assert len(names) > 20
+    assert not names & {"json-repair", "json5", "demjson", "demjson3", "dirtyjson", "partial-json-parser", "hjson"}
+
+
 def test_each_place_named_by_the_rules_exists() -> None:
     later = {"seedbed.web", "seedbed.engine.scale"}
     named = {home for homes in HOMES.values() for home in homes} | {STAND_IN}

@@ -94,13 +94,14 @@ def test_rows_are_made_once_and_the_equation_balances(entries: Table, sim: Simul
     assert "Q99Z" not in sim.summary()["by_item"]
 
 
-def test_made_rows_refer_to_their_item_and_carry_its_cost(entries: Table) -> None:
-    """The shares of a call's cost add up to what the till says."""
+def test_made_rows_refer_to_their_item_and_carry_its_cost(entries: Table, sim: Simulator) -> None:
+    """002.29: the shares of a call's cost add up, to 10⁻⁹ USD, to what the till and the server say."""
     project = entries.project(explode())
     report = run(project)
 
     assert entries.rows("select count(*) from facts f join entries e on e.id = f.entry") == [(10,)]
     assert entries.rows("select sum(cost) from facts") == [(report.spent,)]
+    assert report.spent == sim.summary()["input_tokens"] * 1000 + sim.summary()["output_tokens"] * 2000
 
 
 def test_rows_made_in_a_round_belong_to_the_next_one(entries: Table, sim: Simulator) -> None:

@@ -81,22 +81,27 @@ def status(target: Target = None, settings: Setting = None, json: Json = False, 
 
 
 def watch(target: Target = None, json: Json = False, place: Place = None) -> None:
-    """Follow a run that is going, until nothing runs any more."""
+    """Follow a run that is going, until nothing runs any more. Costs nothing of a usage window.
+
+    With --json the document is how it ended, and under "while_running" the rate and the rest of the last look at it.
+    """
     from seedbed.cli import tables
     from seedbed.cli.render import document
     from seedbed.engine.looks.standing import watch as reports
 
     last: StatusReport | None = None
     first: StatusReport | None = None
+    moving: StatusReport | None = None
     with _drawing(quiet=json) as draw:
         for last in reports(project_at(place), target):
             first = first or last
             if last.running:
+                moving = last
                 draw(last)
     if last is None or first is None:
         return
     if json:
-        document("watch", tables.status_json(last))
+        document("watch", {**tables.status_json(last), "while_running": tables.pace_json(moving)})
         return
     ended = "Nothing runs any more." if first.running else "Nothing is running."
     _say([*tables.status_lines(last), ended], last.next)

@@ -76,6 +76,13 @@ def status_json(report: StatusReport) -> dict[str, Any]:
     return plain
 
 
+def pace_json(report: StatusReport | None) -> dict[str, Any] | None:
+    """How fast a run went when it was last looked at; None where none was seen."""
+    if report is None:
+        return None
+    return {"at": report.at, "per_minute": report.per_minute, "eta_seconds": report.eta_seconds}
+
+
 def status_lines(report: StatusReport) -> list[str]:
     lines = table(
         ("stage", "done", "of", "%", "missing", "accepted", "not accepted", "to upload", "spent"),
@@ -92,7 +99,7 @@ def status_lines(report: StatusReport) -> list[str]:
         lines.append(f"damaged receipts {report.corrupt:,}")
     lines += [_who_line(each) for each in report.running]
     if report.eta_seconds is not None:
-        lines.append(f"about {duration(report.eta_seconds)} left at the rate of now")
+        lines.append(f"about {duration(report.eta_seconds)} left at the rate of now, {report.per_minute:,.1f} a minute")
     if report.last is None:
         lines.append(NEVER)
     elif not report.running:
@@ -134,8 +141,12 @@ def watch_line(report: StatusReport) -> str:
         + (f" rejected={other:,}" if (other := sum(stage.states.values()) - stage.states.get("accepted", 0)) else "")
         for stage in report.stages
     ]
-    eta = "" if report.eta_seconds is None else f"  left={duration(report.eta_seconds)}"
+    eta = "" if report.eta_seconds is None else f"{_rate(report)}  left={duration(report.eta_seconds)}"
     return safe(f"{report.at}  {'  '.join(parts)}  spent={usd(report.spent)}{eta}")
+
+
+def _rate(report: StatusReport) -> str:
+    return "" if report.per_minute is None else f"  rate={report.per_minute:,.1f}/min"
 
 
 # ----------------------------------------------------------------------------------------- audit, plan

@@ -363,7 +363,10 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class StatusReport:
-    """How things stand. Writes nothing; needs no key. ``last`` is the newest run, None where nothing was run."""
+    """How things stand. Writes nothing; needs no key. ``last`` is the newest run, None where nothing was run.
+
+    ``per_minute`` are the items that the runs under way settled a minute of late, None where none was settled.
+    """
 
     project: str
     at: str
@@ -379,3 +382,4 @@ class StatusReport:
     next: Sequence[str]
     last: Mapping[str, Any] | None = None
     signatures: Sequence[Mapping[str, Any]] = ()
+    per_minute: float | None = None

@@ -36,6 +36,7 @@ ANSWER = {
 
 
 def test_a_fact_belongs_to_its_entry_and_waits_for_validation() -> None:
+    """002.26"""
     fact = next(iter(exploded(entry(), ANSWER)))
     assert fact.table == "facts"
     assert (fact["topic"], fact["entry"], fact["status"]) == ("countries", "e1", "pending_validation")

@@ -73,7 +73,7 @@ def test_up_to_fifty_titles_of_the_topic_are_shown(corpus: Corpus) -> None:
 
 
 def test_a_fact_that_says_the_same_is_a_duplicate_by_content(corpus: Corpus) -> None:
-    """000.77: skipped by title and by content hash, counted"""
+    """000.77, 002.25: skipped by title and by content hash, counted"""
     plant_entry(corpus, "chad", data={"population": 15477751, "capital": "N'Djamena"})
     one_round(EXPLODE, corpus, set())
     relation = EXPLODE.relation

@@ -73,6 +73,7 @@ def test_the_script_can_be_run_again(database: sqlite3.Connection) -> None:
 def test_the_tables_decline_what_an_app_could_not_use(
     database: sqlite3.Connection, table: str, values: dict[str, Any]
 ) -> None:
+    """002.26 among them: a status that is none of the three."""
     with pytest.raises(sqlite3.IntegrityError):
         insert(database, table, **values)
 

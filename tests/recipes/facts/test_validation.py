@@ -73,6 +73,7 @@ def test_a_good_fact_has_no_findings() -> None:
     ],
 )
 def test_each_rule_sees_the_fault_that_it_is_for(code: str, changes: dict[str, Any]) -> None:
+    """002.24 among them: a context of three sentences."""
     assert code in found(**changes)
 
 

@@ -76,6 +76,7 @@ def _report(
     ]
     gates = _gates(look, stages)
     newest = look.state.runs(limit=1)
+    per_minute = _per_minute(look)
     cap = look.project.settings.get("budget", "project")
     report = StatusReport(
         project=look.project.name,
@@ -87,7 +88,8 @@ def _report(
         cap=None if cap is None else int(cap),
         corrupt=len(_corrupt(look, stages)),
         running=_running(look),
-        eta_seconds=_eta(look, each),
+        eta_seconds=_eta(look, each, per_minute),
+        per_minute=per_minute,
         needs=(),
         next=(),
         last=_run(newest[0]) if newest else None,
@@ -218,16 +220,20 @@ def _run(row: RunRow) -> dict[str, Any]:
     }
 
 
-def _eta(look: Look, stages: Sequence[StageStatus]) -> float | None:
+def _per_minute(look: Look) -> float | None:
+    """Items that the running runs settle a minute, at their rate of late."""
+    rate = 60 * sum(_rate(look, row.id) for row in look.state.runs(limit=1000, status="running"))
+    return round(rate, 1 if rate >= 10 else 3) or None
+
+
+def _eta(look: Look, stages: Sequence[StageStatus], per_minute: float | None) -> float | None:
     """Seconds until what is missing in the stages of the running runs is settled, at their rate of late."""
-    rows = look.state.runs(limit=1000, status="running")
-    rate = sum(_rate(look, row.id) for row in rows)
-    targets = {row.target for row in rows}
+    if not per_minute:
+        return None
+    targets = {row.target for row in look.state.runs(limit=1000, status="running")}
     names = {stage.name for target in targets for stage in _stages_of(look.project, target)}
     left = sum(stage.missing for stage in stages if stage.stage in names)
-    if not rows or not rate:
-        return None
-    return round(left / rate, 1)
+    return round(60 * left / per_minute, 1)
 
 
 def _stages_of(project: Project, target: str) -> list[Stage]:
