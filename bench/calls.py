@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench import compile_as_installed
 from seedbed.simulator import Simulator
 
 CALLS = 5_000
@@ -141,6 +142,7 @@ def _rss() -> float:
 
 def measure(calls: int = CALLS, concurrency: int = CONCURRENCY, latency: float = LATENCY_MS) -> list[dict[str, Any]]:
     """All contenders against one server, in turn; the ledger says that each asked as often."""
+    compile_as_installed()
     rows = []
     for name in CONTENDERS:
         with Simulator(latency_ms=latency) as simulator:

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from bench import compile_as_installed
+
 TRIES = 7
 
 
@@ -21,6 +23,7 @@ def best(command: list[str], folder: Path | None = None) -> float:
 
 
 def main() -> None:
+    compile_as_installed()
     bare = best([sys.executable, "-c", "pass"])
     shown = best([str(Path(sys.executable).with_name("seedbed")), "--help"])
     print(f"--help {shown * 1000:.0f} ms, a bare interpreter {bare * 1000:.0f} ms ({shown / bare:.1f} x)")
