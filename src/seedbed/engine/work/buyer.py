@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -89,6 +90,7 @@ class Buyer:
         self.deliver = deliver
         self.has_room = has_room
         self._freed = asyncio.Event()
+        self._storing: set[asyncio.Future[None]] = set()
         self._worked = False
         self._given_up = 0
         self._spent_days: set[str] = set()
@@ -109,6 +111,8 @@ class Buyer:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+            if self._storing:
+                await asyncio.wait(self._storing)
             for completer in self.market.completers.values():
                 await completer.close()
 
@@ -138,11 +142,14 @@ class Buyer:
             order = await self.intake.take()
             if order is None:
                 return
-            self.deliver(await self._buy(order))
+            bought = await self._buy(order)
+            if bought is not None:
+                self.deliver(bought)
 
     # ----------------------------------------------------------------------------------- one call
 
-    async def _buy(self, order: Order) -> Bought:
+    async def _buy(self, order: Order) -> Bought | None:
+        """What the call came to; None where that is a receipt, which is delivered once it is durable."""
         intents: list[tuple[Intent, Ending | None]] = []
         history = History(doubts=order.doubts)
         places = self.market.places
@@ -153,7 +160,8 @@ class Buyer:
                 answer, trouble = await self._send(wire, place)
                 if answer is not None and answer.status == 200:
                     places.answered(place, intent.id, answer.headers)
-                    return await self._received(order, intent, answer, intents)
+                    self._receive(order, intent, answer, intents)
+                    return None
                 decision = self._decide(answer, trouble, replace(history, limited=place.strikes))
                 self._leave(place, answer, trouble, decision)
                 await self._no_answer(answer, trouble, intents)
@@ -291,9 +299,10 @@ class Buyer:
             at=market.now(),
         )
 
-    async def _received(
+    def _receive(
         self, order: Order, intent: Intent, answer: Answer, intents: list[tuple[Intent, Ending | None]]
-    ) -> Bought:
+    ) -> None:
+        """Store the answer. Its worker goes on meanwhile: the next intent is stored behind it, or with it."""
         point("after a whole answer")
         receipt = Receipt(
             intent=intent.id,
@@ -304,15 +313,23 @@ class Buyer:
             sha256=sha256(answer.body).hexdigest(),
             at=self.market.now(),
         )
-        try:
-            await self._durable(self.market.writer.receive, receipt)
-        except SeedbedError as error:
+        bought = Bought(order, tuple(intents), receipt=receipt)
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        stored.add_done_callback(partial(self._received, bought))
+        self.market.writer.receive(receipt, stored)
+        self._storing.add(stored)
+
+    def _received(self, bought: Bought, stored: asyncio.Future[None]) -> None:
+        self._storing.discard(stored)
+        error = stored.exception()
+        if error is not None:
             self.flow.stop(error)
-            return Bought(order, tuple(intents))
+            self.deliver(replace(bought, receipt=None))
+            return
         point("after a receipt")
         self.market.breaker.worked()
         self._worked = True
-        return Bought(order, tuple(intents), receipt=receipt)
+        self.deliver(bought)
 
     async def _end(self, intents: list[tuple[Intent, Ending | None]], kind: EndKind, reason: str) -> None:
         intent = intents[-1][0]
