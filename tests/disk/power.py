@@ -143,10 +143,10 @@ class Disk:
                 name.change(names)
         out: dict[str, bytes | None] = {}
         for path, file in sorted(names.items()):
-            parent = str(Path(path).parent)
-            if (parent != self.root and parent not in names) or without in path:
+            inside = Path(path).relative_to(self.root)
+            if without in path or any(f"{self.root}/{above}" not in names for above in inside.parents[:-1]):
                 continue
-            out[path[len(self.root) + 1 :]] = None if file is None else file.found(chance, share)
+            out[str(inside)] = None if file is None else file.found(chance, share)
         return out
 
 

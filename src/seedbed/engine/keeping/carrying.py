@@ -21,9 +21,9 @@ from seedbed.engine.projects.project import Project, utc_text
 from seedbed.engine.rereading import ARCHIVED
 from seedbed.engine.work.leftovers import unsettled
 from seedbed.errors import SourceError, UsageError
+from seedbed.ports.folders import make_folder, sync_folder
 from seedbed.ports.receipts import Purchase, Summary, Verified
 from seedbed.ports.receipts.compact import Compacted, compact, remove_writers
-from seedbed.ports.receipts.schema import sync_folder
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ def _packed(project: Project, folder: Path, before: str, writers: Collection[str
         number += 1
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with draft.open("wb") as raw:
             with gzip.open(raw, "wt", encoding="utf-8", newline="\n") as lines:
                 for record in project.receipts().export():

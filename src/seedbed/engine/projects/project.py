@@ -33,6 +33,7 @@ from seedbed.ports.corpus import files as file_corpus
 from seedbed.ports.corpus.files import Staged
 from seedbed.ports.corpus.opening import open_corpus
 from seedbed.ports.corpus.stamps import stamp_of
+from seedbed.ports.folders import make_folder
 from seedbed.ports.models import Completer, Target
 from seedbed.ports.models.prices import GenaiPrices
 from seedbed.ports.models.registry import completer, provider
@@ -110,7 +111,7 @@ class Project:
 
     def prepare(self) -> None:
         """Make the folder of the state, hidden from git."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
             check_place(self.folder)

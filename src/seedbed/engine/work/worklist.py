@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.crashing import point
-from seedbed.ports.receipts.schema import sync_folder
+from seedbed.ports.folders import make_folder
 from seedbed.ports.refusals import of_sqlite
 from seedbed.records import Item, canonical_json, digest, pack, unpack
 
@@ -25,9 +25,7 @@ class Worklist:
     """One SQLite file. Items have a running ``seq`` in key order and, where grouped, a group number."""
 
     def __init__(self, path: Path) -> None:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True)
-            sync_folder(path.parent.parent)
+        make_folder(path.parent)
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from seedbed.crashing import point
+from seedbed.ports.folders import sync_folder
 
 _CHUNK = 4 << 20
 
@@ -51,7 +52,7 @@ class NewFile:
         point("before a file takes its name")
         self.temporary.replace(self.target)
         point("after a file takes its name")
-        sync_directory(self.target.parent)
+        sync_folder(self.target.parent)
 
     def __enter__(self) -> NewFile:
         return self
@@ -69,11 +70,3 @@ def copy_file(pieces: Iterable[bytes], target: Path, *, like: Path) -> None:
             new.write(piece)
         new.finish()
         new.place()
-
-
-def sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from seedbed.crashing import point
 from seedbed.errors import Corrupt
+from seedbed.ports.folders import sync_folder
 from seedbed.ports.receipts.reader import ReceiptFile, reading
 from seedbed.ports.receipts.rows import ENDING_COLUMNS, INTENT_COLUMNS, RECEIPT_COLUMNS
 from seedbed.ports.receipts.schema import (
@@ -29,7 +30,6 @@ from seedbed.ports.receipts.schema import (
     files_in,
     named,
     open_adding,
-    sync_folder,
 )
 
 _OWN = (

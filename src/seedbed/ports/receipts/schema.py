@@ -16,6 +16,7 @@ from pathlib import Path
 
 from seedbed.crashing import point
 from seedbed.errors import Corrupt, DiskFull, Drift, Locked, StoreNewer, UsageError
+from seedbed.ports.folders import sync_folder
 
 PATIENCE = 10.0
 """Seconds to wait for another connection's lock."""
@@ -213,15 +214,6 @@ def seal(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA busy_timeout = 0")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
-
-
-def sync_folder(folder: Path) -> None:
-    """A new name survives a power cut only when its folder is synced too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _connect_reading(path: Path, mode: str) -> sqlite3.Connection:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.errors import Corrupt
+from seedbed.ports.folders import make_folder
 from seedbed.ports.receipts import REDACTED, Mark, OnCommit, Purchase, ReceiptStore, Summary, Verified
 from seedbed.ports.receipts.ballast import Ballast
 from seedbed.ports.receipts.reader import Late, ReceiptFile, reading
-from seedbed.ports.receipts.schema import archives_in, companions, file_of, files_in, split_id, sync_folder, writer_name
+from seedbed.ports.receipts.schema import archives_in, companions, file_of, files_in, split_id, writer_name
 from seedbed.ports.receipts.transfer import export_file, take_in
 from seedbed.ports.receipts.writer import SqliteWriter
 
@@ -35,9 +36,7 @@ class SqliteStore:
 
     def writer(self, on_commit: OnCommit) -> SqliteWriter:
         """A new file and its appender. Raises DiskFull if not even the ballast fits."""
-        if not self.folder.exists():
-            self.folder.mkdir(parents=True)
-            sync_folder(self.folder.parent)
+        make_folder(self.folder)
         ballast = Ballast(self.folder)
         ballast.prepare(self._random)
         for left in reversed(range(_NAMES_TRIED)):

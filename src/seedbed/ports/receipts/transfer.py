@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seedbed.errors import SourceError
+from seedbed.ports.folders import make_folder
 from seedbed.ports.receipts import REDACTED, Ending, Intent, Purchase, Receipt
 from seedbed.ports.receipts.compact import take_out
 from seedbed.ports.receipts.dialect import tagged, untagged
@@ -29,7 +30,6 @@ from seedbed.ports.receipts.schema import (
     open_adding,
     seal,
     split_id,
-    sync_folder,
 )
 from seedbed.ports.receipts.writer import insert_new, other_is_stored
 from seedbed.records import Item, Message, Request
@@ -161,8 +161,7 @@ def take_in(folder: Path, lines: Iterable[dict[str, Any]]) -> tuple[int, int]:
 def _take_in_file(folder: Path, writer: str, lines: list[_Line]) -> int:
     path = file_of(folder, writer)
     if not path.exists() and not take_out(folder, writer):
-        folder.mkdir(parents=True, exist_ok=True)
-        sync_folder(folder.parent)
+        make_folder(folder)
         with suppress(FileExistsError):
             create_file(path)
     encoder, added = Encoder(writer), 0

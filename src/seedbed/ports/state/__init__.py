@@ -193,7 +193,8 @@ class State(Gates, Leases, Protocol):
 
     # rounds
     def open_round(self, row: RoundRow) -> RoundRow:
-        """Stores the round with the next number."""
+        """Stores the round with the next number, for good also when the power goes: the receipts of its calls are
+        kept so, and with the round lost, items of several calls would be asked all of theirs again."""
         ...
 
     def count_round(self, round_id: str, items: int) -> None: ...

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from seedbed.errors import Corrupt
+from seedbed.ports.folders import make_folder
 from seedbed.ports.refusals import of_sqlite
 from seedbed.ports.state import (
     MadeRow,
@@ -60,7 +61,7 @@ _GROUPS = {
 
 def open_state(path: Path) -> SqliteState:
     """Open, and where needed create or migrate, the state file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return SqliteState(path)
 
 
@@ -176,7 +177,7 @@ class SqliteState(SqliteGates):
     # ----------------------------------------------------------------------------------- rounds
 
     def open_round(self, row: RoundRow) -> RoundRow:
-        with self._writing() as db:
+        with self._for_good() as db:
             number = db.execute("select coalesce(max(number), 0) + 1 from rounds").fetchone()[0]
             db.execute(
                 "insert into rounds (number, id, stage, part, recipe, status, run, opened, items)"

@@ -33,7 +33,7 @@ class SqliteGates:
 
     @contextmanager
     def _for_good(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that survives the power too: what a person did by hand is not done twice."""
+        """A transaction that survives the power too: for what nothing else on the disk can tell again."""
         self._db.execute("pragma synchronous = full")
         try:
             with self._writing() as db:
