@@ -19,13 +19,26 @@ from seedbed.errors import SeedbedError, Stopped, UsageError, of_the_system
 
 GROUPS = {
     "Start": ("init", "doctor", "fill", "demo"),
-    "Look": ("audit", "plan", "status", "watch", "records", "bad", "cost", "report", "logs", "config", "receipts"),
+    "Look": (
+        "audit",
+        "plan",
+        "status",
+        "watch",
+        "records",
+        "bad",
+        "cost",
+        "report",
+        "logs",
+        "config",
+        "tiers",
+        "receipts",
+    ),
     "Sign": ("pilot", "review", "approve", "revoke"),
     "Work": ("run", "wave", "schedule", "export", "generate", "upload", "validate", "recover", "rollback"),
     "More": ("import", "repair-bad", "documents", "repair", "simulate"),
 }
 MODULES = (
-    "starting", "filling", "running", "waving", "piloting", "looking", "recipes", "experiments", "repairing",
+    "starting", "filling", "running", "waving", "piloting", "looking", "tiering", "recipes", "experiments", "repairing",
 )  # fmt: skip
 
 

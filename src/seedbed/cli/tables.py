@@ -234,10 +234,10 @@ def _extra_lines(extra: Mapping[str, Any]) -> list[str]:
 
 
 def plan_json(reports: Sequence[PlanReport]) -> list[dict[str, Any]]:
-    return [{**as_json(report), "price": _price_json(report.price)} for report in reports]
+    return [{**as_json(report), "price": price_json(report.price)} for report in reports]
 
 
-def _price_json(price: Mapping[str, Any] | None) -> Any:
+def price_json(price: Mapping[str, Any] | None) -> Any:
     """Prices as decimal texts in USD: per million tokens, and per call."""
     if price is None:
         return None

@@ -56,6 +56,9 @@ def _values(project: Project) -> Iterator[Value]:
     settings = project.settings
     for section, known in SECTIONS.items():
         for name in known:
+            if section == "tiers":
+                yield Value(f"{section}.{name}", project.tier_now(name), project.tier_origin(name))
+                continue
             yield Value(f"{section}.{name}", hidden(settings.get(section, name)), settings.origin(section, name))
     for section, table in settings.values.items():
         if section not in SECTIONS:

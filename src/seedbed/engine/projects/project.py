@@ -24,9 +24,11 @@ from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.locks import Locks
 from seedbed.engine.projects.prompts import Places
 from seedbed.engine.projects.secrets import Secrets
-from seedbed.engine.projects.settings import FILE, Settings, read_settings
+from seedbed.engine.projects.settings import COMMAND_LINE, FILE, Settings, read_settings
+from seedbed.engine.projects.tiers import FILE as TIERS_FILE
+from seedbed.engine.projects.tiers import ChosenTiers
 from seedbed.errors import ConfigError, SourceError, nearest
-from seedbed.events import Event, Listener, Meter
+from seedbed.events import Event, Listener, Meter, Notice
 from seedbed.policy.limits import Bound, bound_by
 from seedbed.ports.corpus import Corpus, Stamp
 from seedbed.ports.corpus import files as file_corpus
@@ -47,8 +49,13 @@ from seedbed.stage import Pipeline, Selection, Stage, fills
 
 STAND_IN = "offline/standin"
 TIERS = ("default", "mid", "high", "cheap")
+CHOSEN = "seedbed tiers set"
+"""The origin of a tier that was chosen while working."""
 RECIPES: Mapping[str, str] = {"facts": "seedbed.recipes.facts", "experiments": "seedbed.recipes.experiments"}
 """Recipes that come with seedbed, as module names."""
+
+ALWAYS = frozenset(("openai", "offline", "adopted"))
+"""Providers whose receipts can always be read, and to which a tier may be set while a run works."""
 
 OF_REVIEW = ("gate", "scores")
 """What the project file may say of a stage that a recipe or a Python file defines."""
@@ -222,12 +229,28 @@ class Project:
     def model_of_tier(self, tier: str) -> str:
         table = self.settings.values.get("tiers", {})
         if tier in TIERS:
-            if (model := self.settings.get("tiers", tier)) is None:
+            if (model := self.tier_now(tier)) is None:
                 raise ConfigError(
                     f"the tier {tier} has no model", hint=f'Name it in the project file: [tiers] {tier} = "…".'
                 )
             return str(model)
         raise ConfigError(f"there is no tier {tier}", hint=nearest(tier, [*TIERS, *table]))
+
+    @cached_property
+    def chosen(self) -> ChosenTiers:
+        """What tiers were set to while working."""
+        return ChosenTiers(self.folder / TIERS_FILE, lambda text: self.emit(Notice(text)))
+
+    def tier_now(self, tier: str) -> str | None:
+        """The model of a known tier: of the command line, else as it was chosen while working, else of the file."""
+        if self.tier_origin(tier) == CHOSEN:
+            return self.chosen.model(tier)
+        found = self.settings.get("tiers", tier)
+        return None if found is None else str(found)
+
+    def tier_origin(self, tier: str) -> str:
+        said = self.settings.origin("tiers", tier)
+        return CHOSEN if said != COMMAND_LINE and self.chosen.model(tier) else said
 
     def model_for(self, stage: Stage) -> str:
         """provider/name that a stage asks now; blank for a stage without a model."""
@@ -309,10 +332,10 @@ class Project:
     @cached_property
     def completers(self) -> dict[str, Completer]:
         """Adapters of the providers that the tiers and stages name; what was adopted can always be read."""
-        models = [self.settings.get("tiers", tier) for tier in TIERS]
+        models = [model for tier in TIERS for model in (self.settings.get("tiers", tier), self.tier_now(tier))]
         names = {str(model).partition("/")[0] for model in models if model}
         names |= {stage.model.partition("/")[0] for stage in self.pipeline.stages if stage.model}
-        return {name: completer(name, self._options(name)) for name in sorted(names | {"offline", "adopted"})}
+        return {name: completer(name, self._options(name)) for name in sorted(names | ALWAYS)}
 
     def _options(self, name: str) -> dict[str, Any]:
         options = self.settings.table("providers").get(name, {})

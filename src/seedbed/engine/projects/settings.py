@@ -133,6 +133,8 @@ NAMED: Mapping[str, Mapping[str, Setting]] = {
 """Sections whose tables carry names of the user's: `[providers.openai]`, `[stages."q.summary"]`."""
 
 FREE = ("recipe",)
+COMMAND_LINE = "the command line"
+"""The origin of a value that an option of the command, or a caller in Python, has given."""
 OF_DEFAULT = "default"
 """In an override: the provider of the tier `default`, as in ``providers.default.base_url``."""
 
@@ -179,7 +181,7 @@ def read_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
             table[of[0]] = {**(table.get(of[0]) or {}), of[2]: value}
         else:
             values.setdefault(section, {})[name] = value
-        origins[dotted] = "the command line"
+        origins[dotted] = COMMAND_LINE
     return Settings(values, origins)
 
 

@@ -74,6 +74,14 @@ def capabilities(provider: str, model: str) -> Capabilities:
     return Capabilities()
 
 
+def forbids(provider: str, model: str) -> list[str]:
+    """What is never sent to a model, as far as it is known before it has turned something down."""
+    has = capabilities(provider, model)
+    forms: Mapping[Form, str] = {"json_object": "a schema (it stands in the prompt)", "none": "a form for the answer"}
+    named = "max_tokens" if has.maximum == "max_completion_tokens" else "max_completion_tokens"
+    return [*([forms[has.form]] if has.form in forms else []), named, *sorted(has.dropped)]
+
+
 _UNSUPPORTED = re.compile(
     r"unsupported|not (?:be )?support|not allowed|not permitted|unrecogni[sz]ed|unknown|unexpected"
     r"|extra (?:field|input)|instead|only the default",

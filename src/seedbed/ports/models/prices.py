@@ -194,6 +194,26 @@ def _snapshot_row(model: str) -> _Row | None:
     return _Row(asked, cached, made, call, f"genai-prices {_version()}", tiered)
 
 
+def listed(provider: str) -> list[str]:
+    """Names of a provider's models that answer in text at a price per token, as the price list has them."""
+    from genai_prices import data
+
+    name = _NAMES_THERE.get(provider, provider)
+    return [
+        model.id
+        for each in data.providers
+        if each.id == name
+        for model in each.models
+        if _steps(_any_price(model).input_mtok) and _steps(_any_price(model).output_mtok)
+    ]
+
+
+def _any_price(model: Any) -> Any:
+    """Of a model whose price changes with time, the last one that was listed."""
+    prices = model.prices
+    return prices[-1].prices if isinstance(prices, list) else prices
+
+
 def _steps(price: Any) -> _Steps | None:
     if price is None:
         return None

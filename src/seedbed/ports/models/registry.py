@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
@@ -39,6 +39,12 @@ def provider(name: str) -> Provider:
     if found is None:
         raise ConfigError(f'there is no provider "{name}"', hint=nearest(name, PROVIDERS))
     return found
+
+
+def forbidden(name: str, model: str) -> Sequence[str]:
+    """What the provider's adapter never sends to a model, in words."""
+    words = getattr(import_module(provider(name).adapter.partition(":")[0]), "forbids", None)
+    return list(words(name, model)) if words else []
 
 
 def completer(name: str, options: Mapping[str, Any] | None = None) -> Completer:
