@@ -49,7 +49,8 @@ def measured(
         return forecast([(0.0, cost) for _, cost in done], items)
     rows = corpus.fetch(stage.source.name, stage.key, [key_values(key) for key, _ in done])
     sizes = {key_text([row[name] for name in stage.key]): size_of(stage, row) for row in rows}
-    return forecast([(sizes[key], cost) for key, cost in done if key in sizes], items, size)
+    pairs = [(sizes[key], cost) for key, cost in done if key in sizes]
+    return forecast(pairs, items, size) if len(pairs) >= ENOUGH else None
 
 
 def seconds_a_call(receipts: ReceiptStore, state: State, stage: BoundStage, model: str) -> float | None:

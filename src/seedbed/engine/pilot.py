@@ -22,7 +22,8 @@ from seedbed.engine.reports import Equation, PlanReport
 from seedbed.engine.reviewing import Scorecard, scorecard
 from seedbed.engine.work.rounds import Derivation, Scope
 from seedbed.errors import EmptySelection, SeedbedError, UsageError
-from seedbed.policy.intervals import Range, total, wilson
+from seedbed.policy.forecast import Forecast, forecast
+from seedbed.policy.intervals import wilson
 from seedbed.policy.strata import Candidate, counted, doubt_of, draw
 from seedbed.ports.corpus import Corpus
 from seedbed.ports.state import State
@@ -32,6 +33,8 @@ from seedbed.stage import Gathers
 
 SIZE, SEED = 34, 1
 MOST = 1000
+LEVEL = 0.95
+"""Of the interval of what the rest costs, as of that of the share that was accepted."""
 """A pilot is what a person can look at; more than that is the bulk, which is signed for."""
 
 
@@ -337,7 +340,7 @@ def _measured(
     """What the sample says of the missing items, by their sizes, and of those that an older recipe made."""
     chosen = {key for key, _ in row.items}
     sizes = {key: float(_size(stage, item)) for key, item in _items_of(corpus, stage, outcomes).items()}
-    paid = [(sizes[o.key], float(o.cost)) for o in outcomes if o.cost is not None and o.key in sizes]
+    paid = [(sizes[o.key], o.cost) for o in outcomes if o.cost is not None and o.key in sizes]
     unknown = any(outcome.cost is None for outcome in outcomes)
     count, weight = 0, 0
     for item in _missing(project, stage, corpus, state):
@@ -345,17 +348,16 @@ def _measured(
             count += 1
             weight += _size(stage, item)
     stale = state.tally(stage.name, stage.recipe).stale
-    typical = sum(size for size, _ in paid) / len(paid) if paid else 0.0
     return (
-        _as_measured(count, None if unknown else total(paid, count, float(weight))),
-        _as_measured(stale, None if unknown else total(paid, stale, stale * typical)),
+        _as_measured(count, None if unknown else forecast(paid, count, weight / max(1, count), level=LEVEL)),
+        _as_measured(stale, None if unknown else forecast(paid, stale, level=LEVEL)),
     )
 
 
-def _as_measured(items: int, found: Range | None) -> Measured:
-    if found is None:
-        return Measured(items, None, None, None)
-    return Measured(items, round(found.low), round(found.middle), round(found.high))
+def _as_measured(items: int, found: Forecast | None) -> Measured:
+    if not items:
+        return Measured(0, 0, 0, 0)
+    return Measured(items, None, None, None) if found is None else Measured(items, found.low, found.mean, found.high)
 
 
 def _items_of(corpus: Corpus, stage: BoundStage, outcomes: Sequence[Outcome]) -> dict[str, Item]:
