@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from seedbed.policy.omissions import in_place_of_text
 from seedbed.policy.scanning import LONG_WORDS
 
 _UNSURE = ("tan", "tau", "top", "neg", "neq", "ref")
@@ -16,25 +17,15 @@ _ALONE = re.compile(
 )
 """A backslash that makes a tab or a line break of the first letter of a command or of a file."""
 _COMMAND = re.compile(r"\\\\[a-zA-Z]{2,}|[\^_]\{")
-_DRIVE = re.compile(r"(?<![A-Za-z])([C-Zc-z]):(?:(?:\\\\|/)[^\s\"]*)?\Z")
+_DRIVE = re.compile(
+    r"(?<![A-Za-z])([C-Zc-z]):(?:(?:\\\\|/)[^\s\"]*|(?:\\\\[\w.()&-]{1,40}(?: [\w.()&-]{1,40})?){1,9})?\Z"
+)
 _FOLDER = re.compile(
     r"\\(?:temp|tmp|tests?|tools|target|tables|text|new|node_modules|net|repos?|reports?|res|resources)\b"
 )
 _REST_OF_PATH = re.compile(r"\\[a-zA-Z][\w -]{0,60}(?:\\[a-zA-Z\\]|\.[a-z]{2,4}\b)")
 
-_DOTS = r"(?:\.\.\.+|…|\[\.\.\.\]|\[…\]|\(\.\.\.\)|\(…\)|<\.\.\.>)"
-_GONE = r"unchanged|omitted|truncated|remaining|rest of|same as|elided|ausgelassen|gekürzt|omis(?:ă|e)?|省略"
-_REST = (
-    rf"(?:{_GONE}|and so on|etc|rest|continue[sd]?|more|weitere|usw|restul|continuare|și altele|suite|resto|остальн\w*)"
-)
-_CUT = (
-    r"(?:to be )?(?:continue[sd]?|cut off|fortsetzung folgt|va urma|à suivre)|[^\"]{0,12}\b(?:omitted|truncated|elided)"
-)
-_LEFT_OUT = re.compile(
-    rf'"\s*(?:{_DOTS}|{_DOTS}[^"]{{0,12}}\b(?i:{_REST})\b[^"]{{0,40}}|(?://|/\*|#)[^"]{{0,20}}\b(?i:{_GONE})\b[^"]{{0,40}}'
-    rf'|[(\[](?i:{_CUT})\b[^"]{{0,20}})\s*"(?!\s*:)|"{_DOTS}"\s*:'
-)
-_PLACES = re.compile(r'"(?:\.\.\.|…|//|/\*|#|\(|\[|<\.|\s+[.…/#(\[<])')
+_PLACES = re.compile(r'"(?:\.\.\.|…|//|/\*|#|[(\[<（【]|\s+[.…/#(\[<（【])')
 _MAYBE = re.compile(r"\\(?:[tbfr][A-Za-z0-9]|n[a-z])")
 
 ESCAPES = "a backslash stands alone where LaTeX or a Windows path was meant"
@@ -47,7 +38,7 @@ def doubts(text: str) -> tuple[str, ...]:
     if "\\" in text and _suspicious(text):
         found.append(ESCAPES)
     for place in _PLACES.finditer(text):
-        if _LEFT_OUT.match(text, place.start()):
+        if in_place_of_text().match(text, place.start()):
             found.append(OMISSION)
             break
     return tuple(found)

@@ -17,6 +17,7 @@ from typing import Any
 from seedbed.errors import NotReadable, NotRepairable
 from seedbed.policy.doubts import OMISSION, doubts
 from seedbed.policy.edits import Edit, Repaired, applied, joined, undone
+from seedbed.policy.omissions import correction, in_prose
 from seedbed.policy.outline import Outline
 from seedbed.policy.scanning import BLANKS, Scan
 from seedbed.policy.traces import traces
@@ -47,19 +48,14 @@ _SIGN_OF_JSON = re.compile(r"""["{}\[\]]|\A[\W_]*[^\w\s`~*#>-][\W_]*\Z""")
 _PIECE_BEFORE = re.compile(
     r"""(?:["'“„«]\w{0,40}|["'”]\w{0,40}[,\s{]*[:：]\s*|["'”]\s*[}\]]*\s*[:：]\s*|[,，]\s*|[{}\[\]"])\Z"""
 )
+_NAMED_IN_PROSE = re.compile(r"""([^\W\d_]+)[ \t]["“„«]([^"“”„«»\n]{1,80})["”“»][ \t]*[:：]\s*\Z""")
+_WRAPS = ("'", "'''", '"""', "`")
 _MEMBER = re.compile(r"""["“]([^"“”\n]{1,80})["”]\s*[:：]\s*(?=["“\d\[{tfn-])""")
 _BARE_MEMBER = re.compile(r"""["'“]([^"'“”\n:]{1,80})["'”]\s*[:：]""")
 _LOOSE_NAME = re.compile(r"[{,]\s*(\w+)[\"']?\s*:")
-_LEFT_OUT = re.compile(
-    r"(?i)[(\[<]\s*(?:\.\.\.|…)?\s*(?:to be )?"
-    r"(?:continue[sd]?|truncated|omitted|cut off|fortsetzung|continuare|suite|continua)\b"
-    r"|\b(?:for brevity|rest (?:is|was|of the \w+ is) (?:omitted|unchanged)|omitted here|cut off here)\b"
-    r"|^\s*(?:\.\.\.|…)\s*$",
-    re.MULTILINE,
-)
 _OF_TEXTS = frozenset({"stray", "control", "backslash"})
 _BLANKS = "".join(chr(code) for code in range(0x3001) if re.match(f"[{BLANKS}]", chr(code))) + "\ufeff"
-_TAIL = re.compile(r"[\s\]})]*\Z")
+_TAIL = re.compile(r"\s*[\]})][\s\]})]*(?:(?:```|~~~)\s*)?\Z")
 
 
 def mend(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
@@ -178,15 +174,16 @@ def _plain(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
     extra = len(documents) == 1 and _TAIL.match(text, end) is not None
     _look_around(text, start, documents, examples, outline, extra)
     found = [*chosen.doubts, *traces(chosen.strict, chosen.edits, chosen.begin)]
+    if correction().search(text, end):
+        found.append("what stands after the document may correct it")
     edits = []
     if text[: chosen.begin].strip(" \t\r\n"):
         edits.append(Edit(0, text[: chosen.begin], "", "around"))
     edits += chosen.edits
     if text[end:].strip(" \t\r\n"):
-        brackets = extra and any(mark in text[end:] for mark in "]})")
-        if brackets and outline.is_blind and text[end:].strip() != text[end - 1]:
+        if extra and outline.is_blind and text[end:].strip("` ~\r\n\t") != text[end - 1]:
             found.append("closing brackets stand after the document")
-        edits.append(Edit(end, text[end:], "", "bracket" if brackets else "around"))
+        edits.append(Edit(end, text[end:], "", "bracket" if extra else "around"))
     return Repaired(chosen.value, tuple(edits), tuple(found)), chosen.strict
 
 
@@ -305,8 +302,13 @@ def _look_around(
 ) -> None:
     """Refuse where the text around a document looks like a piece of one."""
     spans = sorted([(each.begin, each.end) for each in documents] + examples)
+    if (
+        len(spans) == 1
+        and text[: spans[0][0]].strip() in _WRAPS
+        and text[: spans[0][0]].strip() == text[spans[0][1] :].strip()
+    ):
+        return
     place = start
-    closers = extra and text[documents[0].end :].strip() != ""
     for begin, end in spans:
         before = text[place:begin]
         place = end
@@ -316,7 +318,8 @@ def _look_around(
         if before[-1].isalnum() and not before.lower().endswith("json"):
             raise NotRepairable("a word stands right before the document", code="not_json")
         uneven = not _is_even(before) or before.count('"') % 2
-        if uneven or _PIECE_BEFORE.search(before) or (closers and _SIGN_OF_JSON.search(before)):
+        piece = _PIECE_BEFORE.search(before) and not _names_in_prose(before, outline)
+        if uneven or piece or (extra and _SIGN_OF_JSON.search(before)):
             raise NotRepairable("a piece of JSON stands before the document", code="not_json")
     after = text[place:]
     if not after:
@@ -333,6 +336,12 @@ def _look_around(
         raise NotRepairable("a quote stands after the document", code="not_json")
 
 
+def _names_in_prose(prose: str, outline: Outline) -> bool:
+    """Whether prose ends as a sentence does that names something: ``For "chalk":``; no name of the shape."""
+    found = _NAMED_IN_PROSE.search(prose)
+    return found is not None and found[1] not in ("true", "false", "null") and found[2].strip() not in outline.names
+
+
 def _is_even(prose: str) -> bool:
     """Whether brackets come in pairs, by their number."""
     return prose.count("{") == prose.count("}") and prose.count("[") == prose.count("]")
@@ -345,5 +354,5 @@ def _piece(prose: str, outline: Outline) -> None:
             raise NotRepairable("a piece of JSON stands beside the document", code="two_documents")
     if any(name in names for name in _LOOSE_NAME.findall(prose)):
         raise NotRepairable("a piece of JSON stands beside the document", code="two_documents")
-    if _LEFT_OUT.search(prose):
+    if in_prose().search(prose):
         raise NotRepairable("the answer says that something was left out", code="omission")

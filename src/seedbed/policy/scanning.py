@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from seedbed.errors import NotRepairable
 from seedbed.policy.edits import Edit, applied
+from seedbed.policy.omissions import in_remark
 from seedbed.policy.outline import Outline
 
 DEPTH = 64
@@ -29,10 +30,6 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _BLANK = re.compile(f"[{BLANKS}]*")
 _GAP = re.compile(f"(?:[{BLANKS}]+|{_REMARK})*")
 _PIECE = re.compile(f"([ \t\r\n]+)|([{BLANKS}])|({_REMARK})")
-_OMITTED = re.compile(
-    r"(?i)\.\.\.|…|\b(?:unchanged|omitted|truncated|continue[sd]?|remaining|rest of|same as|and so on|etc|elided"
-    r"|abbreviated|usw|und so weiter|gekürzt|ausgelassen|weggelassen|omis|restul|continuare|omesso|omitido|resto)\b"
-)
 
 CLOSERS = {
     '"': '"',
@@ -88,9 +85,14 @@ _WELL_MEMBER = re.compile(
 _CLEAN_MEMBER = re.compile(_CLEAN + r'([^"\\\n:,]{1,80})"[ \t\r\n]*:)')
 _CLEAN_ELEMENT = re.compile(_CLEAN + ")")
 _SLIPPED = re.compile(r"\s*[,，]")
+_LINE, _PLAIN_LINE = re.compile(r'[^"“”„\n\\]{1,4000}'), re.compile(r'[^"“”„\n{}\[\]\\]{1,4000}')
 _NEXT_TEXT = re.compile(r'[ \t\r\n]+"(?:[^"\\\n]|\\[^\n])*"[ \t\r\n]*[,\]\n"]')
 
 _EDGE = frozenset(" \t\r\n\xa0\u2009\u202f([{<-–—/=:;,.…!?*_~>|+，。：；！？、（）「」『』《》·")
+
+_STOPS = frozenset("?!.,…。？！，、；)）】》」』")
+_IDEOGRAPH = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""A letter of a script that sets no blanks between words."""
 
 NONE, WEAK, STRONG, MAYBE = range(4)
 EVEN, CLOSES, OPENS = range(3)
@@ -111,6 +113,7 @@ class _Frame:
     comma: int = -1
     uneven: bool = False
     bare: bool = False  # its texts have no quotes
+    split: bool = False  # one of its texts could be two
 
 
 class Scan:
@@ -129,6 +132,8 @@ class Scan:
         self._wild: bool | None = None
         self._escapes: bool | None = None
         self._end = 0  # of the last value
+        self._quoting = 0  # texts with stray quotes
+        self._split = False
 
     # -------------------------------------------------------------------------------- structure
 
@@ -140,6 +145,8 @@ class Scan:
         after = False
         while self.stack:
             at, after = self._after(at) if after else self._item(at)
+        if self._split and self._quoting == 1:  # who quotes so elsewhere quotes so here
+            self._doubt("a quotation mark may have slipped over a word")
         return at
 
     def _open(self, at: int, outline: Outline) -> None:
@@ -184,6 +191,10 @@ class Scan:
         """A comma before a bracket that stands where more may have stood: a document that was cut ends so as well."""
         if self.text[at] == ")" or not self._may_go_on(frame):
             return
+        before = self.text[frame.comma - 1]
+        odd = self.text[frame.comma + 1 : at] == " " and frame.closer == "]" and (before in "]}" or before.isdigit())
+        if odd or before.isspace() or self.text.count("\n", frame.comma, at) > 1:
+            self._doubt(CUT)
         laid_out = self._is_laid_out(at, frame)
         outermost = len(self.stack) == 1 and frame.closer == "}"
         if laid_out is None or (not laid_out and not outermost and self._is_end(at)):
@@ -286,6 +297,8 @@ class Scan:
         if not apart or not self._starts(frame, at):
             self._decline(f"after a value stands {mark!r}", "not_json", at)
         self._seam(end - 1, at)
+        if self.blind and self.text[end - 1] in _CLOSING and mark not in _OPENING and mark not in CLOSERS:
+            self._doubt("values of different kinds stand beside each other without a comma")
         self._insert_sorted(Edit(end, "", ",", "comma"))
         return at, False
 
@@ -350,6 +363,7 @@ class Scan:
 
     def _pop(self, end: int) -> None:
         frame = self.stack.pop()
+        self._split |= frame.split and frame.number < frame.outline.most
         missing = frame.outline.required - frame.used.keys() if frame.closer == "}" else None
         if missing and not self.blind and self.stack:
             self._decline(f'an object ends before its "{min(missing)}"', "shape", end)
@@ -559,7 +573,12 @@ class Scan:
     def _finish(self, at: int, end: int, opener: str) -> int:
         if opener != '"':
             self._edit(at, opener, '"', "quote")
-        self.edits += self._content(at + 1, end, opener)
+        inside = self._content(at + 1, end, opener)
+        if opener == '"' and any(edit.kind == "stray" for edit in inside):
+            self._quoting += 1
+            frame = self.stack[-1]
+            frame.split |= frame.closer != "}" and _may_be_two(self.text[at + 1 : end])
+        self.edits += inside
         if self.text[end] != '"':
             self._edit(end, self.text[end], '"', "quote")
         return end + 1
@@ -680,6 +699,8 @@ class Scan:
                     place += 2
                 else:
                     place = self._backslash(place, end, edits, single, paths)
+        if any(edit.kind == "backslash" and not edit.removed for edit in edits) and text.find("\\\\", begin, end) >= 0:
+            self._doubt("a text has both single and doubled backslashes")
         return edits
 
     def _has_escapes(self) -> bool:
@@ -815,7 +836,7 @@ class Scan:
                 outline = frame.outline.element(frame.number + 1)
                 if mark and mark in "{｛":
                     return outline.may_be("object")
-                return bool(mark) and self._follow_comma(at, level, strays) != NONE
+                return bool(mark) and not _KEY.match(self.text, at) and self._follow_comma(at, level, strays) != NONE
         if not mark:
             return False
         if frame.closer == "}":
@@ -883,7 +904,7 @@ class Scan:
     def _word(self, at: int) -> int:
         found = _WORD.match(self.text, at)
         plain = _WORDS.get(found[0].lower()) if found is not None else None
-        if found is None or plain is None:
+        if found is None or plain is None or found[0] == "none":
             return 0
         if found[0] != plain:
             self._edit(at, found[0], plain, "word")
@@ -894,7 +915,9 @@ class Scan:
         for choice in outline.choices:
             if self.text.startswith(choice, at) and self._stops(at + len(choice)):
                 return self._quoted(at, at + len(choice))
-        line = re.compile(r'[^"“”„\n{}\[\]\\]{1,4000}').match(self.text, at)
+        line = _LINE.match(self.text, at)
+        if line is None or not _is_paired(line[0]):
+            line = _PLAIN_LINE.match(self.text, at)
         frame = self.stack[-1]
         first = _WORD.match(self.text, at)
         if line is None or line[0][0] in ",:;=.'`" or (first is not None and first[0].lower() in _WORDS):
@@ -968,7 +991,7 @@ class Scan:
 
     def _check_remark(self, remark: str, at: int) -> None:
         """A remark says nothing of things left out, and is no text that lost its quotes."""
-        if _OMITTED.search(remark):
+        if in_remark().search(remark):
             self._decline("a remark says that something was left out", "omission", at)
         if remark.count('"') % 2 or (remark[0] == "#" and not remark[1:2].isspace()):
             self._decline("a remark may be a piece of a text", "two_readings", at)
@@ -1017,6 +1040,35 @@ def _clear(text: str, begin: int, end: int) -> bool:
     return text[begin] not in "/#" and text.find('"', begin, end) < 0
 
 
+_OVER_WORD = re.compile(r'([^"]*)"([^"]{1,24})",\s+([^"]+)|([^"]+),\s+"([^"]{1,24})"[^"]*')
+
+
+def _may_be_two(text: str) -> bool:
+    """Whether a text of a list with a quoted word may be two texts, one quote of which slipped over the word.
+
+    ``number "them", Throw`` is two if sentences begin in capitals here, and ``say "go", then run`` is one.
+    """
+    found = _OVER_WORD.fullmatch(text)
+    if found is None:
+        return False
+    first = found[1].lstrip() or found[2] if found[3] else found[4].lstrip()
+    second = found[3] or found[5]
+    return first[:1].isupper() == second[:1].isupper()
+
+
+def _is_paired(line: str) -> bool:
+    """Whether the brackets of a line stand in pairs, each after its opening one."""
+    waiting = []
+    for mark in _BRACKETS.findall(line):
+        if mark in "{[":
+            waiting.append(mark)
+        elif not waiting or _OPENING[waiting.pop()] != mark:
+            return False
+    return not waiting
+
+
+_BRACKETS = re.compile(r"[{}\[\]]")
+
 # ------------------------------------------------------------------------------------ pairs of quotes
 
 _OPENERS = {"„": "“”", "“": "”", "«": "»", "‚": "‘’", "〝": "〞"}
@@ -1051,7 +1103,7 @@ class _Pairs:
         quote = text[place]
         before, after = text[place - 1], text[place + 1 : place + 2]
         if before in "nrt" and text[place - 2] == "\\" and text[place - 3] != "\\":
-            before = " "
+            before = "." if after in ",;)" and self._same(quote) else " "
         if after == "\\" and text[place + 2 : place + 3] in ("n", "r", "t"):
             after = " "
         if before in "([" and after in ")]" and after:
@@ -1079,6 +1131,8 @@ class _Pairs:
     def _plain(self, place: int, quote: str, before: str, after: str) -> None:
         first = place == self.begin + 1
         opens = first or before in _EDGE or before in "\"“„«'"
+        if self._same(quote) and not first and before in _STOPS and _IDEOGRAPH.match(after):
+            opens = False  # no blanks are set there between words
         ends = after == "" or after in _EDGE or after in "\")]}'”’»" or after.isspace()
         closes = ends and not first and not before.isspace()
         if after.isspace() and not before.isspace() and not first:
@@ -1118,7 +1172,8 @@ _OTHER_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0
 _UNESCAPED = re.compile(
     r"\\(?:U(?![0-9a-fA-F]{8})|[^U\"\\/bfnrtux'`“”„«»‘’＂\n\d]|u(?![0-9a-fA-F{])|x(?![0-9a-fA-F]{2}))"
 )
-_PATH = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?!\\)[^\s\"]*")
+_PATH = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?!\\)(?:[^\s\"\\]{1,60} [^\s\"\\]{1,60}(?=\\[^bfnrtu])|[^\s\"])*")
+"""A folder of two words, such as ``Program Files``, only where what follows is no line break."""
 
 LONG_WORDS = (
     "theta|tau|times|text(?:bf|it|rm|tt)?|textrm|tan|tanh|top|triangle|tilde|tfrac|therefore|"

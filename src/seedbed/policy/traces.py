@@ -18,18 +18,27 @@ DOUBLED = "quotation marks may be doubled"
 MIXED = "a text stands in other quotation marks than those beside it"
 
 _TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
-_STRUCTURAL = frozenset({"quote", "stray", "comma", "bracket", "control", "word"})
+_STRUCTURAL = frozenset({"quote", "stray", "comma", "bracket", "control", "word", "number"})
 _AFTER_ODD = r"(?!\s|\d|\\[nrt]|d[a-z]\b"
 _ODD_COMMA = re.compile(
     rf"(?<!\A[A-Za-z])(?<!\s[A-Za-z]),{_AFTER_ODD})|(?<=[A-Za-z]),{_AFTER_ODD}|[A-Za-z](?:\s|\Z))|[\s–—:;(\[{{],|\A,"
 )
 """A comma as no writer sets it; ``x,y`` is one word, and ``\\,dx`` LaTeX."""
+_ODD_IN_NAME = re.compile(r"[,:;{}\[\]]")
+_ODD_SEMICOLON = re.compile(r"[^\W\d_];[^\W\d_]")
+_ONLY_SIGNS = re.compile(r"[\[\]{}(),:;\s]+")
 _ODD_EDGE = re.compile(r"\A(?:[\s,:;}\])]|\\[nt])|(?:[\s,:;{\[(]|\\[nt])\Z")
 _ODD_START = re.compile(r"[,:;}\])]")
 _ODD_NAME = re.compile(r'"[\s,:;}\])][^"\\]*"\s*:|[^\\][\s,:;{\[(]"\s*:')
 _BROKEN_ESCAPE = re.compile(r'\\"u[0-9a-fA-F]{4}')
 _BLANK_EDGE = re.compile(r"\A(?:\s|\\t)|(?:\s|\\t)\Z")
 _STRAY_AND_SIGNS = re.compile(r'\\"[\s,:{}\[\]]+\Z|\A[\s,:{}\[\]]+\\"')
+_SPEECH = re.compile(r',\\" [^\W\d]')
+"""The comma of English speech before its closing quote, and words after it."""
+_ARGUMENT = re.compile(r'\\"[,)][^"\\]{0,80}\)')
+_QUOTED_SIGN = re.compile(r'[\s(]\\"[^\w\s\\"]\\"(?=[\s).])')
+"""Words on a sign, such as ``the "," sign``."""
+_STRAY_AND_BRACKETS = re.compile(r'\\"[}\]]\Z|\A[{\[]\\"')
 _LETTER = r"[^\W\d_\u0e00-\u0e7f\u2e80-\ua4cf\uac00-\ud7af\uf900-\uffef\U00020000-\U0003ffff]"
 """A letter of a language that puts blanks between its words."""
 _BETWEEN_LETTERS = re.compile(rf'(?<!\\){_LETTER}\\"{_LETTER}')
@@ -45,9 +54,13 @@ _DOUBLE = re.compile("[“”„«»]")
 _BREAK_BEFORE = re.compile(r"(?<!\\)\\[nrt]\Z")
 _MEMBER = re.compile(r'\\"[\w $-]{1,40}\\"\s*:\s*\\"|[,{]\s*[\w-]{1,40}\\"\s*:')
 _TOUCHING = re.compile(r'(?<!\s)\\"[^\w\\]?\\"|\\"[^\w\\]?\\"(?!\s)')
+_TOUCHING_TIGHT = re.compile(r'(?<!\s)\\"[^\w\s\\]?\\"|\\"[^\w\s\\]?\\"(?!\s)')
 _COMMA_NEAR_END = re.compile(r',(?:\\n|[^"\\,]){0,7}"[\s}\]]*\Z')
 _COMMA_NEAR_START = re.compile(r'[{\[\s]*"[^"\\,]{0,6},')
 _TIGHT_NUMBERS, _LOOSE_NUMBERS = re.compile(r"\d,[-\d]"), re.compile(r"\d,\s+[-\d]")
+_LONE_SINGLE = re.compile(r"(?<!\w)'|'(?!\w)")
+_LONG_NUMBER = re.compile(r"[\[,]-?[\d.]{2,}[,\]]")
+_TIGHT, _LOOSE = re.compile(r",\S"), re.compile(r",\s")
 _TYPOGRAPHIC = frozenset("“”„«»＂〝〞")
 
 
@@ -124,6 +137,13 @@ class _Signs:
         return [number for number, (first, last) in self.put.items() if first and last and not self.is_name(number)]
 
     @cached_property
+    def skeleton(self) -> str:
+        """The document with all its texts emptied."""
+        ends = [0, *(end for _, end in self.spans)]
+        begins = [*(begin for begin, _ in self.spans), len(self.mended)]
+        return '""'.join(self.mended[end:begin] for end, begin in zip(ends, begins, strict=True))
+
+    @cached_property
     def texts(self) -> list[str]:
         return [self.mended[begin + 1 : end - 1] for begin, end in self.spans]
 
@@ -147,6 +167,10 @@ def traces(mended: str, edits: Sequence[Edit], begin: int) -> tuple[str, ...]:
 
 def _several_faults(signs: _Signs) -> bool:
     """Faults of several kinds may be one mark that moved, or one that took the place of another."""
+    uneven = any(first != last for first, last in signs.turned.values())
+    several = (signs.commas, signs.spare, signs.brackets, signs.halves, signs.numbers, uneven)
+    if any(several) and _LONG_NUMBER.search(signs.skeleton) and not _LOOSE.search(signs.skeleton):
+        return True  # where no blanks stand, a comma is lost between two numbers without a trace
     return sum(map(bool, (signs.commas, signs.spare, signs.brackets, signs.halves))) > 1
 
 
@@ -165,7 +189,7 @@ def _quote_slipped(signs: _Signs) -> bool:
     if not halves and not uneven:
         return False
     texts = signs.texts
-    if any(map(_BLANK_EDGE.search, texts)):
+    if any(map(_BLANK_EDGE.search, texts)) or any(map(_ONLY_SIGNS.fullmatch, texts)):
         return True
     if not halves:
         return False
@@ -173,7 +197,7 @@ def _quote_slipped(signs: _Signs) -> bool:
         return True
     if any(text.count('\\"') % 2 or not _is_even(text) for text in texts):
         return True
-    if any(text[:1] == "'" or text[-1:] == "'" for text in texts if text.count("'") % 2):
+    if any(text[:1] == "'" or text[-1:] == "'" for text in texts if len(_LONE_SINGLE.findall(text)) % 2):
         return True
     return any(map(_ODD_EDGE.search, texts)) or any(_ODD_COMMA.search(texts[each]) for each in halves)
 
@@ -190,9 +214,13 @@ def _comma_slipped(signs: _Signs) -> bool:
     for number, text in enumerate(signs.texts):
         if _ODD_COMMA.search(text) or _ODD_START.match(text) or not _is_even(text):
             return True
-        if "," in text and signs.is_name(number):
+        if _ODD_IN_NAME.search(text) and signs.is_name(number):
+            return True
+        if _ODD_SEMICOLON.search(text):
             return True
     if _TIGHT_NUMBERS.search(mended) and _LOOSE_NUMBERS.search(mended):
+        return True
+    if len(_TIGHT.findall(signs.skeleton)) == 1 and len(_LOOSE.findall(signs.skeleton)) > 1:
         return True
     return any(_is_odd_seam(mended, place) for place in signs.commas)
 
@@ -244,9 +272,14 @@ def _break_slipped(signs: _Signs) -> bool:
 def _is_doubled(signs: _Signs, number: int, strays: Sequence[int]) -> bool:
     """Two quotes in place of one, or a quote that left its place between two texts of a list."""
     text = signs.inside(number)
-    if any(sign.search(text) for sign in (_STRAY_AND_SIGNS, _BETWEEN_LETTERS, _TOUCHING, _MEMBER)):
+    touching = _TOUCHING if signs.before(number) != ":" else _TOUCHING_TIGHT
+    if any(sign.search(text) for sign in (_BETWEEN_LETTERS, touching, _MEMBER)):
+        return True
+    if _STRAY_AND_SIGNS.search(text) and not (_STRAY_AND_BRACKETS.search(text) and _is_even(text)):
         return True
     if not _DOUBLE.search(text) and len(strays) % 2 == 0 and not _open_and_close(signs.mended, strays):
+        return True
+    if signs.before(number) != ":" and text.count('\\"') > len(strays):
         return True
     if len(signs.strays) > 1:  # who quotes so elsewhere quotes so here
         return False
@@ -258,20 +291,29 @@ def _is_doubled(signs: _Signs, number: int, strays: Sequence[int]) -> bool:
 def _open_and_close(mended: str, strays: Sequence[int]) -> bool:
     """Whether of quotes in pairs each first looks like one that opens, and each second like one that closes."""
     for number, place in enumerate(strays):
+        if _QUOTED_SIGN.match(mended, place - 1) or (number % 2 and _QUOTED_SIGN.match(mended, strays[number - 1] - 1)):
+            continue
         if number % 2 == 0 and mended[place + 2] in " \t,:;.!?":
             return False
-        if number % 2 and (mended[place - 1] in " \t,:([{" or _BREAK_BEFORE.search(mended[place - 3 : place])):
+        if number % 2 == 0 or _SPEECH.match(mended, place - 1):
+            continue
+        if mended[place - 1] in " \t,:([{" or (
+            _BREAK_BEFORE.search(mended[place - 3 : place]) and not _ARGUMENT.match(mended, place)
+        ):
             return False
     return True
 
 
 def _is_mixed(signs: _Signs) -> bool:
-    """Typographic quotes around a text where others stand in ASCII ones, or of two sorts around one text."""
-    values = [number for number in range(len(signs.spans)) if not signs.is_name(number)]
-    odd = [number for number in values if _TYPOGRAPHIC.intersection(signs.turned.get(number, ()))]
-    plain = len(values) - len(odd)
+    """Typographic quotes around one text where others stand in ASCII ones, or of two sorts around one text.
+
+    They may be its own, with its delimiters lost; where several stand so, the writer changed between styles.
+    """
+    every = [number for number, marks in signs.turned.items() if _TYPOGRAPHIC.intersection(marks)]
+    odd = [number for number in every if not signs.is_name(number)]
+    values = sum(not signs.is_name(number) for number in range(len(signs.spans)))
     uneven = [number for number in odd if '"' in signs.turned[number] and number not in signs.put]
-    return bool(odd) and (plain >= len(odd) or (bool(uneven) and len(uneven) < len(values)))
+    return bool(odd) and ((len(every) == 1 and values > 1) or (bool(uneven) and len(uneven) < values))
 
 
 _REASONS = (_several_faults, _quote_slipped, _comma_slipped, _bracket_slipped, _break_slipped)
