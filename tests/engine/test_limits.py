@@ -9,11 +9,10 @@ import pytest
 from tests.engine.crashing import start
 from tests.engine.projects import SHAPE, Table, waiting_until
 
-from seedbed import Call, Item, Scope, Spend, Stage, fills, run
+from seedbed import Call, Item, Scope, Spend, Stage, fills, plan, run
 from seedbed.engine.projects.origins import _values, configuration
 from seedbed.errors import AuthError, ConfigError, LimitReached
 from seedbed.events import KeyClosed, Waiting
-from seedbed.policy.limits import Bound
 from seedbed.simulator import Simulator
 
 FEW = 4
@@ -231,16 +230,18 @@ def test_the_configuration_names_each_key_of_an_account(table: Table, two_keys: 
     ]
 
 
-def test_the_time_under_limits_counts_the_keys_that_are_set(
+def test_a_plan_counts_the_keys_that_are_set(
     table: Table, two_keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two_keys["accounts__openai"]["requests_per_minute"] = 100
-    project = table.project(summary(), **two_keys, **{"limits__openai/test": {"tokens_per_minute": 1000}})
-    assert project.time_under_limits("openai/test", 1000, 2000) == Bound("200 requests a minute", 300.0)
-    assert project.time_under_limits("openai/test", 10, 20_000) == Bound("2,000 tokens a minute", 600.0)
+    run(table.project(summary(), **two_keys), None, Scope(limit=3))
+    two_keys["accounts__openai"]["requests_per_minute"] = 10
+
+    (both,) = plan(table.project(summary(), **two_keys))
     monkeypatch.delenv("KEY_TWO")
-    assert project.time_under_limits("openai/test", 1000, 2000).seconds == 600.0
-    assert project.time_under_limits("offline/standin", 1000, 2000).seconds == 0.0
+    (one,) = plan(table.project(summary(), **two_keys))
+
+    assert (both.calls, both.pace, both.seconds) == (17, "20 requests a minute", 51.0)
+    assert (one.calls, one.pace, one.seconds) == (17, "10 requests a minute", 102.0)
 
 
 def test_two_variables_with_one_key_are_one_key(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -236,13 +236,23 @@ def working(project: Project, **more: Any) -> threading.Thread:
     return thread
 
 
+def until_another_answer(sim: Simulator, thread: threading.Thread) -> Callable[[float], None]:
+    """Stands for the pause between two looks."""
+
+    def wait(seconds: float) -> None:
+        had = sim.summary()["complete"]
+        waiting_until(lambda: sim.summary()["complete"] > had or not thread.is_alive())
+
+    return wait
+
+
 def test_a_run_is_seen_while_it_works_and_watch_ends_with_it(table: Table, sim: Simulator) -> None:
     """000.22"""
     sim.configure(latency_ms=150)
     project = table.project(summary(), run__concurrency=2)
     thread = working(project)
     waiting_until(lambda: bool(status(table.project(summary())).running))
-    seen = list(watch(table.project(summary()), wait=lambda seconds: time.sleep(0.1)))
+    seen = list(watch(table.project(summary()), wait=until_another_answer(sim, thread)))
     thread.join()
     assert len(seen) > 2
     running = [report for report in seen if report.running]
@@ -263,7 +273,7 @@ def test_following_names_every_item_once(table: Table, sim: Simulator) -> None:
     project = table.project(summary(), run__concurrency=2)
     thread = working(project)
     waiting_until(lambda: bool(status(table.project(summary())).running))
-    lines = list(follow(table.project(summary()), wait=lambda seconds: time.sleep(0.05)))
+    lines = list(follow(table.project(summary()), wait=until_another_answer(sim, thread)))
     thread.join()
     named = [(line.stage, line.entry.key, line.entry.state) for line in lines if line is not None]
     assert sorted(named) == sorted(("q.summary", f"[{n}]", "accepted") for n in range(1, 21))

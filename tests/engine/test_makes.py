@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -263,6 +264,29 @@ def test_a_cap_never_deadlocks_items_of_several_calls(table: Table, sim: Simulat
     assert report.error is not None and report.error.exit_code == 75
     books = sim.summary()
     assert books["input_tokens"] * 1000 + books["output_tokens"] * 2000 <= 1_000_000
+
+
+def test_a_run_that_stops_lets_every_function_of_the_user_s_end(
+    table: Table, sim: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each has begun and ended; none is left in the middle, as the interpreter would say of it."""
+    begun: list[str] = []
+    ended: list[str] = []
+
+    async def judge(question: Item, call: Call) -> Any:
+        begun.append(question.key)
+        try:
+            return await call("a", "Say of {{ q.text }}", SHAPE, q=question)
+        finally:
+            ended.append(question.key)
+
+    stage = Stage("q.judge", fills("questions", ["summary"]), ask=judge, inputs=("text",), max_output=100)
+    report = run(table.project(stage), None, Scope(), Spend(budget=500_000, concurrency=20))
+    gc.collect()
+
+    assert report.error is not None and report.error.exit_code == 75
+    assert sorted(ended) == sorted(begun)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_two_calls_of_one_name_are_an_error(table: Table) -> None:

@@ -10,7 +10,7 @@ from seedbed.conditions import is_empty
 from seedbed.engine.forecasting import measured, seconds_a_call, size_of
 from seedbed.engine.looks.windows import windows_planned
 from seedbed.engine.missing import Counted, mark_now, remember
-from seedbed.engine.projects.accounts import limits_of_model
+from seedbed.engine.projects.accounts import find_keys, limits_of_model
 from seedbed.engine.projects.binding import MEMBERS, BoundStage
 from seedbed.engine.projects.caps import purses_of
 from seedbed.engine.projects.clock import now_ms
@@ -239,7 +239,7 @@ def _bound(project: Project, state: State, stage: BoundStage, plan: PlanReport) 
         tokens=plan.tokens_in + plan.tokens_out_high,
         concurrency=int(project.settings.get("run", "concurrency")),
         seconds_a_call=each,
-        keys=1 if account.shared else max(1, len(account.keys)),
+        keys=1 if account.shared else max(1, len(find_keys(account, project.secrets).found)),
     )
 
 

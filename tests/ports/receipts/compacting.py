@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from seedbed.ports.receipts import compact
 
 def wait(*_: Any) -> None:
     os.write(1, b"here\n")
-    time.sleep(60)
+    signal.pause()
 
 
 if __name__ == "__main__":

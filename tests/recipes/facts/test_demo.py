@@ -7,7 +7,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from seedbed import errors
 from seedbed.cli import run
 from seedbed.recipes.facts import demo
+from tests.engine.projects import waiting_until
 
 SMALL = ("--countries", "2", "--cities", "1")
 KEY = "sk-of-the-user"
@@ -111,9 +111,7 @@ def test_killed_at_any_moment_it_goes_on_and_no_received_answer_is_asked_again(
     child = subprocess.Popen(
         command(str(folder), *SMALL, "--latency", "150"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    end = time.monotonic() + 30
-    while sum(entry["complete"] for entry in ledger(folder)) < 12 and time.monotonic() < end:
-        time.sleep(0.01)
+    waiting_until(lambda: sum(entry["complete"] for entry in ledger(folder)) >= 12)
     child.kill()
     child.wait()
     said = json.loads(started(str(folder), "--latency", "10", "--json"))

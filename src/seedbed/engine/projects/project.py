@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from seedbed.engine.projects.accounts import Account, account_of, check_accounts, find_keys, limits_of_model
+from seedbed.engine.projects.accounts import Account, account_of, check_accounts, find_keys
 from seedbed.engine.projects.binding import BoundStage, bind
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.locks import Locks
@@ -29,7 +29,6 @@ from seedbed.engine.projects.tiers import FILE as TIERS_FILE
 from seedbed.engine.projects.tiers import ChosenTiers
 from seedbed.errors import ConfigError, SourceError, nearest
 from seedbed.events import Event, Listener, Meter, Notice
-from seedbed.policy.limits import Bound, bound_by
 from seedbed.ports.corpus import Corpus, Stamp
 from seedbed.ports.corpus import files as file_corpus
 from seedbed.ports.corpus.files import Staged
@@ -280,17 +279,6 @@ class Project:
             Target(name, model_name, base, account.title(variable or "none"), value, timeout)
             for variable, value in self._keys(name, account, base)
         ]
-
-    def time_under_limits(self, model: str, calls: int, tokens: int) -> Bound:
-        """The stated limit that binds so many calls to a model, and how long they take under it. Needs no key.
-
-        Without a limit the seconds are 0: what the model itself takes is not in it.
-        """
-        account = self.account(model.partition("/")[0])
-        keys = 1 if account.shared else max(1, len(find_keys(account, self.secrets).found))
-        limits = (account.limits, limits_of_model(self.settings, model))
-        most = int(self.settings.get("run", "concurrency"))
-        return bound_by(limits, calls=calls, tokens=tokens, concurrency=most, seconds_a_call=0.0, keys=keys)
 
     def account(self, name: str) -> Account:
         """The account of a provider."""

@@ -25,6 +25,8 @@ from seedbed.ports.receipts import Purchase, Receipt
 from seedbed.records import NO_USAGE, Finding, Item, Message, OutcomeState, Request, call_id
 from seedbed.stage import Shape
 
+PATIENCE = 5.0
+"""Seconds that a function of the user's has to end when it is cancelled."""
 BoughtBefore = Callable[[Sequence[str]], list[Purchase]]
 
 
@@ -224,6 +226,8 @@ class AskLoop:
     async def _one(self, session: Session) -> None:
         try:
             settled = await session.run()
+        except asyncio.CancelledError:
+            settled = Settled(None, tuple(session.bought))
         except BaseException as error:
             self.flow.stop(error)
             settled = Settled(None, tuple(session.bought))
@@ -234,6 +238,15 @@ class AskLoop:
         self.deliver(settled)
 
     def close(self) -> None:
+        """Ends what still waits, where the run stopped."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end(self) -> None:
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in waiting:
+            task.cancel()
+        if waiting:
+            await asyncio.wait(waiting, timeout=PATIENCE)
