@@ -144,10 +144,15 @@ async def test_silence_and_a_slow_drip_end_at_the_total_deadline(peer: Start, op
 
 async def test_a_hanging_call_does_not_hold_up_the_others(peer: Start, openai: OpenAI) -> None:
     """(fault 49)"""
-    server = await peer(hangs, says(WHOLE))
+    asked = asyncio.Event()
+
+    async def notes_and_hangs(writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await hangs(writer)
+
+    server = await peer(notes_and_hangs, says(WHOLE))
     slow = asyncio.ensure_future(trouble(openai, server.target(timeout=60)))
-    while not server.requests:
-        await asyncio.sleep(0)
+    await asked.wait()
     answer = await openai.send(openai.wire(REQUEST, server.target()), server.target())
     assert answer.status == 200 and not slow.done()
     slow.cancel()
