@@ -28,7 +28,6 @@ from seedbed.simulator import Simulator
 ROWS = 5
 DECLINED = "Q2Z"
 """An item whose answers are never well formed."""
-POINTS = [name for name, way in WAYS.items() if "plain" in way.kinds]
 NUMBERS = st.integers(1, ROWS + 2)
 
 
@@ -37,13 +36,14 @@ class AnyOrder(RuleBasedStateMachine):
 
     sim: Simulator
     nursery: Nursery
+    kind: str
 
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="seedbed-any-order-"))
         self.sim.reset()
-        self.table = new_table(self.root, self.sim, "plain", ROWS)
-        self.witness = Witness(self.table, "plain", self.sim, self.nursery)
+        self.table = new_table(self.root, self.sim, self.kind, ROWS)
+        self.witness = Witness(self.table, self.kind, self.sim, self.nursery)
         self.theirs: dict[int, str | None] = {}
         """What a person put into a cell, or took out of one that seedbed had filled."""
         self.edits = 0
@@ -63,19 +63,19 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(limit=st.sampled_from([None, 1, 2]))
     def run(self, limit: int | None) -> None:
-        assert act(self.table, "plain", "run", limit).error is None
+        assert act(self.table, self.kind, "run", limit).error is None
         self.witness.in_order()
 
     @rule(cap=st.sampled_from([0, 40_000, 120_000]))
     def run_under_a_cap(self, cap: int) -> None:
-        report = run(project_for(self.table, "plain"), None, Scope(), Spend(budget=cap))
+        report = run(project_for(self.table, self.kind), None, Scope(), Spend(budget=cap))
         assert report.error is None or isinstance(report.error, BudgetReached)
         assert report.spent is not None
         assert report.spent <= cap
 
     @rule(limit=st.sampled_from([None, 2]))
     def export(self, limit: int | None) -> None:
-        act(self.table, "plain", "export", limit)
+        act(self.table, self.kind, "export", limit)
 
     @rule(days=st.sampled_from([-3650, -1, 1, 40]))
     def set_the_clock(self, days: int) -> None:
@@ -83,31 +83,30 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def generate(self) -> None:
-        act(self.table, "plain", "generate")
+        act(self.table, self.kind, "generate")
 
     @rule()
     def recover(self) -> None:
-        act(self.table, "plain", "recover")
+        act(self.table, self.kind, "recover")
 
     @rule()
     def upload(self) -> None:
-        act(self.table, "plain", "upload")
-        once = everything(self.table, "plain")
-        again = act(self.table, "plain", "upload")
+        act(self.table, self.kind, "upload")
+        once = everything(self.table, self.kind)
+        again = act(self.table, self.kind, "upload")
         assert (again.fates, again.made) == ({}, {})
-        assert everything(self.table, "plain") == once
+        assert everything(self.table, self.kind) == once
 
     @rule()
     def roll_back(self) -> None:
         try:
-            act(self.table, "plain", "rollback")
+            act(self.table, self.kind, "rollback")
         except EmptySelection:
             return
 
-    @rule(
-        point=st.sampled_from(POINTS), verb=st.sampled_from(["run", "run", "export", "generate", "upload", "recover"])
-    )
-    def kill(self, point: str, verb: str) -> None:
+    @rule(data=st.data(), verb=st.sampled_from(["run", "run", "export", "generate", "upload", "recover"]))
+    def kill(self, data: st.DataObject, verb: str) -> None:
+        point = data.draw(st.sampled_from([name for name, way in WAYS.items() if self.kind in way.kinds]), "point")
         back = WAYS[point].verb == "rollback"
         self.witness.kill("rollback" if back else verb, point, must=False, once=False)
 
@@ -153,12 +152,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def the_books_balance(self) -> None:
-        for report in audit(project_for(self.table, "plain")):
+        for report in audit(project_for(self.table, self.kind)):
             assert all(equation.balanced for equation in report.equations), report.equations
 
     @invariant()
     def no_answer_is_bought_twice(self) -> None:
-        found = purchases(self.table, "plain")
+        found = purchases(self.table, self.kind)
         received = Counter(p.intent.call for p in found if p.receipt is not None)
         assert [call for call, count in received.items() if count > 1] == []
         intents = Counter(str(item["text"]).split()[2].rstrip("?") for p in found for item in p.intent.items)
@@ -177,7 +176,8 @@ def machine(sim: Simulator) -> Iterator[type[AnyOrder]]:
     nursery.close()
 
 
-def prove(machine: type[AnyOrder], examples: int, steps: int) -> None:
+def prove(machine: type[AnyOrder], kind: str, examples: int, steps: int) -> None:
+    machine.kind = kind
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -191,10 +191,14 @@ def prove(machine: type[AnyOrder], examples: int, steps: int) -> None:
     )
 
 
-def test_the_promises_hold_in_any_order_of_commands_kills_and_edits(machine: type[AnyOrder]) -> None:
-    prove(machine, 20, 8)
+@pytest.mark.parametrize(("kind", "examples"), [("plain", 20), ("ask", 6), ("group", 6)])
+def test_the_promises_hold_in_any_order_of_commands_kills_and_edits(
+    machine: type[AnyOrder], kind: str, examples: int
+) -> None:
+    prove(machine, kind, examples, 8)
 
 
 @pytest.mark.torture
-def test_the_promises_hold_in_long_stories(machine: type[AnyOrder]) -> None:
-    prove(machine, 400, 25)
+@pytest.mark.parametrize("kind", ["plain", "ask", "group"])
+def test_the_promises_hold_in_long_stories(machine: type[AnyOrder], kind: str) -> None:
+    prove(machine, kind, 400, 25)
