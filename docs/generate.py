@@ -47,7 +47,8 @@ _AFTER: Mapping[str, str] = {
     " [grow a corpus](../tutorial/grow-a-corpus.md). `--set name=value` stands over it.",
     "providers": "One table for each provider: `[providers.openai]`. The providers are `openai` (any endpoint that"
     " speaks its chat completions) and `offline` (the stand-in). Without `base_url` the variable `OPENAI_BASE_URL`"
-    " counts, then the provider's own address.",
+    " counts, then the provider's own address. One with a `program` has a name of your own:"
+    " [use a headless program as a model](../how-to/use-a-headless-program.md).",
     "accounts": "One table for each account: `[accounts.openai]`. A provider's models go through the account of its own"
     " name, or the one that its `account` names; models of one account share its limits. Each limit holds for each key"
     " (`shared = true`: for all keys together). A key that is refused is set aside, and the others go on. Without a"

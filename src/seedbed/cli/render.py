@@ -251,8 +251,7 @@ def run_lines(report: RunReport) -> list[str]:
     if report.calls:
         lines.append(money_line(report, report.cap))
     lines += [forecast_line(each) for each in report.forecasts]
-    if report.unbounded:
-        lines.append(f"not guaranteed: only a ceiling that was named bounds a call to {_some(report.unbounded)}")
+    lines += not_guaranteed(report.unbounded)
     if not lines and report.error is None:
         lines.append("Nothing is left to do.")
     return [*lines, *wrong_lines(report.wrong_rows)]
@@ -279,6 +278,11 @@ def _trouble_lines(report: GenerateReport) -> list[str]:
         lines.append(f"{report.stage}: {len(report.diverged):,} items ask otherwise now: {_some(report.diverged)}")
         lines.append("  what was bought for them is kept; ask them again with --redo-diverged")
     return lines
+
+
+def not_guaranteed(models: Sequence[str]) -> list[str]:
+    """What is said of models for which no cap is guaranteed."""
+    return [f"not guaranteed: only a ceiling that was named bounds a call to {_some(models)}"] if models else []
 
 
 def _some(names: Sequence[str]) -> str:

@@ -9,7 +9,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seedbed.cli.render import as_json, drawn_line, equation_lines, line_of, safe, window_line, wrong_lines
+from seedbed.cli.render import (
+    as_json,
+    drawn_line,
+    equation_lines,
+    line_of,
+    not_guaranteed,
+    safe,
+    window_line,
+    wrong_lines,
+)
 from seedbed.records import usd, usd_exact
 
 if TYPE_CHECKING:
@@ -90,7 +99,7 @@ def status_lines(report: StatusReport) -> list[str]:
     )
     cap = f" of {usd(report.cap)}" if report.cap is not None else ""
     unknown = f", the price of {report.unknown_prices:,} calls unknown" if report.unknown_prices else ""
-    lines += ["", f"spent {usd(report.spent)}{cap}{unknown}"]
+    lines += ["", f"spent {usd(report.spent)}{cap}{unknown}", *not_guaranteed(report.unbounded)]
     for stage in report.stages:
         lines += [f"{stage.stage}: {window_line(window)}" for window in stage.windows]
     if report.doubtful:
@@ -435,6 +444,7 @@ def cost_json(found: Cost) -> dict[str, Any]:
         "rows": [{found.by: row.group[0], **spending_json(row)} for row in found.rows],
         "total": spending_json(found.total),
         "cap": usd_exact(found.cap),
+        "unbounded": list(found.unbounded),
     }
 
 
@@ -454,7 +464,8 @@ def cost_lines(found: Cost) -> list[str]:
     )
     rows = [(row.group[0] or "unknown", *_spending_row(row)) for row in found.rows]
     lines = table(head, [*rows, ("total", *_spending_row(found.total))])
-    return [*lines, f"cap of the project {usd(found.cap)}" if found.cap is not None else "no cap of the project"]
+    lines.append(f"cap of the project {usd(found.cap)}" if found.cap is not None else "no cap of the project")
+    return [*lines, *not_guaranteed(found.unbounded)]
 
 
 def _spending_row(row: Spending) -> tuple[str, ...]:

@@ -267,6 +267,12 @@ def _priced(
     calls = -(-count // stage.stage.per_call)
     tokens_in = round(_mean_input(stage, sample) * calls)
     low, high = _output_range(state, stage, calls)
+    price, ceiling = project.prices.row(model), project.prices.ceiling(model)
+    if price is None:  # tokens say nothing: each call counts as what it costs at most
+        cost_low = cost_high = None if ceiling is None else ceiling * calls
+    else:
+        cost_low = project.prices.cost(model, Usage(input=tokens_in, output=low))
+        cost_high = project.prices.cost(model, Usage(input=tokens_in, output=high))
     return PlanReport(
         stage=stage.name,
         items=count,
@@ -275,9 +281,9 @@ def _priced(
         tokens_in=tokens_in,
         tokens_out_low=low,
         tokens_out_high=high,
-        cost_low=project.prices.cost(model, Usage(input=tokens_in, output=low)) if calls else 0,
-        cost_high=project.prices.cost(model, Usage(input=tokens_in, output=high)) if calls else 0,
-        price=project.prices.row(model),
+        cost_low=cost_low if calls else 0,
+        cost_high=cost_high if calls else 0,
+        price=price,
         examples=tuple(examples),
     )
 

@@ -366,6 +366,7 @@ class StatusReport:
     """How things stand. Writes nothing; needs no key. ``last`` is the newest run, None where nothing was run.
 
     ``per_minute`` are the items that the runs under way settled a minute of late, None where none was settled.
+    ``unbounded`` are models of the stages for which a cap is not guaranteed.
     """
 
     project: str
@@ -383,3 +384,4 @@ class StatusReport:
     last: Mapping[str, Any] | None = None
     signatures: Sequence[Mapping[str, Any]] = ()
     per_minute: float | None = None
+    unbounded: Sequence[str] = ()

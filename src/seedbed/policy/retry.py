@@ -1,7 +1,7 @@
 """What to do when a request did not end in an answer: ask again, give the item up, or stop the run.
 
     connect                  never sent            back off, up to ``max_tries``
-    timeout, cut             perhaps paid          once more, in doubt; then failed
+    timeout, cut, failed     perhaps paid          once more, in doubt; then failed
     408 409 5xx              not paid              back off, or as the provider says, up to ``max_tries``
     429                      slow down             as the provider says; never counts as a try
     429 402 403 400          no credit             stop: a pause
@@ -27,12 +27,12 @@ from seedbed.records import Finding
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a request ended: a trouble (``connect``, ``timeout``, ``cut``) with its words, or a status with its answer.
+    """How a request ended: a trouble (``connect``, ``timeout``, …) with its words, or a status with its answer.
 
     Header names are lower case. Only the first 2 KB of ``body`` are read.
     """
 
-    trouble: Literal["connect", "timeout", "cut"] | None = None
+    trouble: Literal["connect", "timeout", "cut", "failed"] | None = None
     message: str = ""
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -190,6 +190,9 @@ def _declined(event: Ended, said: _Said) -> Decision:
     status = event.status
     if said.policy():
         return GiveUp("refused", Finding("refused", words or "the provider's filter declines the request"))
+    if "login_expired" in said.codes:
+        hint = "Then run the same command again; nothing was charged."
+        return Stop(AuthError(f"{words}.", hint=hint), closes="key refused")
     if status in (401, 403, 407):
         what = "the proxy asks for a login" if status == 407 else f"the provider does not take the key ({status})"
         error = AuthError(what, why=words, hint="Check the key with: seedbed doctor")

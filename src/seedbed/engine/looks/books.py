@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
@@ -26,12 +26,16 @@ NOTHING = Spending((), 0, 0, 0, 0, Usage())
 
 @dataclass(frozen=True)
 class Cost:
-    """Money by one field. ``cap`` is the project's over all runs, None where it has none."""
+    """Money by one field. ``cap`` is the project's over all runs, None where it has none.
+
+    ``unbounded`` are the models that were asked of whose calls nothing but a ceiling bounds the price.
+    """
 
     by: str
     rows: Sequence[Spending]
     total: Spending
     cap: int | None
+    unbounded: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,15 @@ def cost(project: Project, by: str = "stage") -> Cost:
         total = look.state.spending()
         cap = project.settings.get("budget", "project")
         rows = [row for row in _rows(project, look, by, total[0] if total else NOTHING) if row.calls or row.nano]
-        return Cost(by, rows, total[0] if total else NOTHING, None if cap is None else int(cap))
+        asked = [row.group[0] for row in look.state.spending(["model"])]
+        sums = total[0] if total else NOTHING
+        return Cost(by, rows, sums, None if cap is None else int(cap), unbounded(project, asked))
+
+
+def unbounded(project: Project, models: Iterable[str]) -> tuple[str, ...]:
+    """The models for which a cap is *not guaranteed*: a person named a ceiling, and nothing else bounds a call."""
+    prices = project.prices
+    return tuple(sorted({m for m in models if prices.ceiling(m) is not None and not prices.guaranteed(m, 1)}))
 
 
 def _rows(project: Project, look: Look, by: str, total: Spending) -> list[Spending]:

@@ -14,9 +14,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from seedbed.engine.projects.programs import is_program, program_of, programs
 from seedbed.engine.projects.project import Project, find_root, open_project
 from seedbed.engine.projects.settings import FILE
 from seedbed.errors import SeedbedError
+from seedbed.records import usd
 
 Mark = Literal["ok", "note", "bad"]
 LOW_DISK = 500 * 1024 * 1024
@@ -107,8 +109,13 @@ def _corpus(project: Project) -> Fact:
 def _models(project: Project) -> Iterator[Fact]:
     used = {stage.tier for stage in project.pipeline.stages if stage.calls_model and not stage.model}
     for tier in TIERS:
+        if tier not in used and programs(project.settings) and tier not in project.settings.table("tiers"):
+            continue  # nobody asks it, and it names no model
         try:
             model = project.model_of_tier(tier)
+            if is_program(project.settings, model.partition("/")[0]):
+                yield _program(project, tier, model)
+                continue
             names = project.account(model.partition("/")[0]).keys
         except SeedbedError as error:
             yield Fact(f"tier {tier}", "bad", _words(error), error.exit_code)
@@ -119,6 +126,15 @@ def _models(project: Project) -> Iterator[Fact]:
         needed = tier == "default" or tier in used
         mark: Mark = "note" if needed and (price is None or not there) else "ok"
         yield Fact(f"tier {tier}", mark, f"{model}: {cost}, {keys}")
+
+
+def _program(project: Project, tier: str, model: str) -> Fact:
+    """A headless program: where it is, and what bounds a call. It is not started."""
+    target = project.target_for(model)
+    path = program_of(project.settings, target.provider, project.root, project.secrets).arguments[0]
+    ceiling = project.prices.ceiling(model)
+    cost = "no ceiling of a call, so no cap" if ceiling is None else f"at most {usd(ceiling)} a call, not guaranteed"
+    return Fact(f"tier {tier}", "note" if ceiling is None else "ok", f"{model}: {path}, {cost}")
 
 
 def _keys(project: Project, names: Sequence[str]) -> tuple[str, bool]:
@@ -140,10 +156,22 @@ def _kept(project: Project) -> Iterator[Fact]:
         )
     except SeedbedError as error:
         yield Fact("receipts", "bad", _words(error), error.exit_code)
+    yield from _last_run(project)
     yield Fact("sizes", "ok", ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in _sizes(project).items()))
     held = project.locks().held()
     words = "; ".join(f"{lock['lock']} by pid {lock.get('pid', '?')} ({lock.get('command', '?')})" for lock in held)
     yield Fact("locks", "note" if held else "ok", words or "none held")
+
+
+def _last_run(project: Project) -> Iterator[Fact]:
+    """Why the last run failed, where it did: a login that expired is told here too."""
+    state = project.state()
+    try:
+        newest = state.runs(limit=1)
+    finally:
+        state.close()
+    if newest and newest[0].status == "failed":
+        yield Fact("last run", "note", newest[0].message)
 
 
 def _sizes(project: Project) -> dict[str, int]:

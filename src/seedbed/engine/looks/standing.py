@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from seedbed.engine.looks.books import unbounded
 from seedbed.engine.looks.look import Look, looking
 from seedbed.engine.looks.windows import windows_now
 from seedbed.engine.missing import Counted, mark_of, recalled, remember
@@ -93,6 +94,7 @@ def _report(
         needs=(),
         next=(),
         last=_run(newest[0]) if newest else None,
+        unbounded=unbounded(look.project, [look.project.model_for(stage) for stage in stages]),
         signatures=[signature_facts(gate.signature) for gate in gates.values() if gate.signature is not None],
     )
     waiting = [gate for name, gate in gates.items() if not gate.open and counts[name].missing]

@@ -27,10 +27,10 @@ class Account:
         return key if self.name == key else f"{self.name}/{key}"
 
 
-def account_of(settings: Settings, provider: str, key: str) -> Account:
+def account_of(settings: Settings, provider: str, key: str, own: str = "none") -> Account:
     """The account that a provider's models go through; one of its own where none is declared.
 
-    ``key`` is the variable that the provider's own settings name, blank for none.
+    ``key`` is the variable that the provider's own settings name, blank for none; ``own`` names its account then.
     """
     options = settings.table("providers").get(provider, {})
     accounts = settings.table("accounts")
@@ -39,7 +39,7 @@ def account_of(settings: Settings, provider: str, key: str) -> Account:
         raise ConfigError(f'[providers.{provider}] names the account "{named}"', hint=nearest(str(named), accounts))
     table = accounts.get(named or provider)
     if table is None:
-        return Account(key or "none", (key,) if key else ())
+        return Account(key or own, (key,) if key else ())
     if "key" in options and "keys" in table:
         raise ConfigError(
             f"[providers.{provider}] has a key, and its account [accounts.{named or provider}] has keys",

@@ -22,6 +22,7 @@ from seedbed.engine.projects.accounts import Account, account_of, check_accounts
 from seedbed.engine.projects.binding import BoundStage, bind
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.locks import Locks
+from seedbed.engine.projects.programs import ceilings, check_program, is_program, program_of, programs
 from seedbed.engine.projects.prompts import Places
 from seedbed.engine.projects.secrets import Secrets
 from seedbed.engine.projects.settings import COMMAND_LINE, FILE, Settings, read_settings
@@ -244,6 +245,8 @@ class Project:
         """The model of a known tier: of the command line, else as it was chosen while working, else of the file."""
         if self.tier_origin(tier) == CHOSEN:
             return self.chosen.model(tier)
+        if tier not in self.settings.table("tiers") and programs(self.settings):
+            return None  # where a program is a model, no other is taken for granted
         found = self.settings.get("tiers", tier)
         return None if found is None else str(found)
 
@@ -270,8 +273,12 @@ class Project:
         name, slash, model_name = model.partition("/")
         if not slash or not model_name:
             raise ConfigError(f'"{model}" is not a model', hint="Write it as provider/name, such as openai/gpt-5-mini.")
-        known = provider(name)
         options = self.settings.table("providers").get(name, {})
+        if is_program(self.settings, name):
+            check_program(program_of(self.settings, name, self.root, self.secrets), model_name)
+            timeout = float(options.get("timeout") or self.settings.get("run", "timeout"))
+            return [Target(name, model_name, "", self.account(name).name, None, timeout)]
+        known = provider(name)
         base = self._base_url(name, options, known.base(self._variables(known.url)))
         account = self.account(name)
         timeout = float(self.settings.get("run", "timeout"))
@@ -283,6 +290,8 @@ class Project:
     def account(self, name: str) -> Account:
         """The account of a provider."""
         check_accounts(self.settings, self.secrets)
+        if is_program(self.settings, name):
+            return account_of(self.settings, name, "", own=name)
         said = self.settings.table("providers").get(name, {}).get("key")
         default = provider(name).key
         if said is not None and not str(said).startswith("$"):
@@ -323,9 +332,12 @@ class Project:
         models = [model for tier in TIERS for model in (self.settings.get("tiers", tier), self.tier_now(tier))]
         names = {str(model).partition("/")[0] for model in models if model}
         names |= {stage.model.partition("/")[0] for stage in self.pipeline.stages if stage.model}
-        return {name: completer(name, self._options(name)) for name in sorted(names | ALWAYS)}
+        names |= ALWAYS | set(programs(self.settings))
+        return {name: completer(name, self._options(name)) for name in sorted(names)}
 
     def _options(self, name: str) -> dict[str, Any]:
+        if is_program(self.settings, name):
+            return {"program": program_of(self.settings, name, self.root, self.secrets), "now": now_ms}
         options = self.settings.table("providers").get(name, {})
         chosen = {key: options[key] for key in ("rules", "seed") if key in options}
         if name == "offline" and "rules" not in chosen and self.recipe is not None:
@@ -336,7 +348,7 @@ class Project:
 
     @cached_property
     def prices(self) -> GenaiPrices:
-        return GenaiPrices(self.settings.table("prices"))
+        return GenaiPrices(self.settings.table("prices"), ceilings(self.settings))
 
     # ------------------------------------------------------------------------------ files, events
 

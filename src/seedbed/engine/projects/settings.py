@@ -69,6 +69,20 @@ PROVIDER: Mapping[str, Setting] = {
     "account": Setting("text", "the account in [accounts] that its models go through; without it that of its own name"),
     "rules": Setting("texts", "modules with rules of the stand-in (offline only)"),
     "seed": Setting("whole", "seed of the stand-in (offline only)"),
+    "program": Setting(
+        "texts",
+        "a headless program as the model: its arguments as a list, with {model}, {prompt} or {prompt_file},"
+        " {shape_file}, {answer}, {tools}, {project}",
+    ),
+    "answer": Setting("text", "where a program's answer is: stdout, {answer}, or a file in the folder it runs in"),
+    "tools": Setting("texts", "the tools that a program may use, for {tools}"),
+    "environment": Setting("texts", "names of variables that a program gets besides PATH, HOME and the like"),
+    "timeout": Setting("number", "seconds that a program may take; without it those of [run]"),
+    "ceiling": Setting("money", "what one call of a program costs at most; 0usd under a flat rate"),
+    "login": Setting("text", "what a person types to log a program in"),
+    "session_limit": Setting("texts", "marks of a used-up window: exit 3, or expressions on the error channel"),
+    "rate_limit": Setting("texts", "marks of a rate limit, as above"),
+    "login_expired": Setting("texts", "marks of a login that has expired, as above"),
 }
 LIMITS: Mapping[str, Setting] = {
     "requests_per_minute": Setting("count", "requests a minute, for each key"),

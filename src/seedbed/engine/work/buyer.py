@@ -27,7 +27,10 @@ from seedbed.ports.receipts import Ending, EndKind, Intent, Receipt, ReceiptWrit
 from seedbed.records import Request, usd
 
 SAME_TROUBLE = 5
-"""Requests declined as wrong, with none answered, after which the run and not the item is at fault."""
+"""Requests declined as wrong, with none answered, after which the run and not the item is at fault.
+
+So many programs that fail one after the other end a run as well.
+"""
 
 RELEARNED = 5
 """How often one call is made anew because the endpoint declined a capability."""
@@ -93,6 +96,7 @@ class Buyer:
         self._storing: set[asyncio.Future[None]] = set()
         self._worked = False
         self._given_up = 0
+        self._failed = 0
         self._spent_days: set[str] = set()
         self._told_cheaper = False
 
@@ -165,6 +169,7 @@ class Buyer:
                 decision = self._decide(answer, trouble, replace(history, limited=place.strikes))
                 self._leave(place, answer, trouble, decision)
                 await self._no_answer(answer, trouble, intents)
+                self._note_failure(trouble, place.target.provider)
             except _Halted:
                 break
             except (SeedbedError, OSError) as error:
@@ -216,6 +221,22 @@ class Buyer:
                 )
             )
 
+    def _note_failure(self, trouble: Trouble | None, provider: str) -> None:
+        """Programs that fail one after the other: no more items are spent on that. Raises what ends the run."""
+        if trouble is None or trouble.kind != "failed":
+            return
+        self._failed += 1
+        if self._failed < SAME_TROUBLE:
+            return
+        what = f"The program of {provider} failed {self._failed} times in a row: {trouble}"
+        if self._worked:
+            raise ProviderDown(what, hint="Everything received is saved. Run the same command again later.")
+        raise ConfigError(
+            what,
+            hint="See what is run with: seedbed generate STAGE --dry-run. Where these are words of a limit or a login,"
+            f" name them: [providers.{provider}] session_limit, rate_limit, login_expired.",
+        )
+
     async def _intend(self, order: Order, intents: list[tuple[Intent, Ending | None]]) -> tuple[Intent, Place, Wire]:
         """Money from the till, a place under the limits, and an intent that is durable."""
         market = self.market
@@ -266,7 +287,8 @@ class Buyer:
             await self._end(intents, "doubt" if trouble.sent else "closed", f"{trouble.kind}: {trouble}")
         elif answer is not None:
             words = answer.body[:300].decode("utf-8", "replace")
-            await self._end(intents, "closed", f"HTTP {answer.status} {words}")
+            said = words if answer.format == "stdout" else f"HTTP {answer.status} {words}"
+            await self._end(intents, "closed", said)
 
     def _offer(self, order: Order, request: Request) -> _Offer:
         market = self.market
@@ -275,9 +297,10 @@ class Buyer:
         wire = completer.wire(order.request, target, stream=order.stage.stage.stream)
         most = order.request.parameters.get("max_output")
         bound = None if most is None or not getattr(completer, "bounded", True) else int(most)
-        if not market.prices.guaranteed(target.name, bound):
+        worst = market.prices.worst_case(target.name, len(wire.body), bound)
+        if worst is not None and not market.prices.guaranteed(target.name, bound):
             market.meter.unbounded.add(target.name)
-        return _Offer(target, wire, market.prices.worst_case(target.name, len(wire.body), bound))
+        return _Offer(target, wire, worst)
 
     def _intent(self, order: Order, offer: _Offer) -> Intent:
         market, target = self.market, offer.target
@@ -329,6 +352,7 @@ class Buyer:
         point("after a receipt")
         self.market.breaker.worked()
         self._worked = True
+        self._failed = 0
         self.deliver(bought)
 
     async def _end(self, intents: list[tuple[Intent, Ending | None]], kind: EndKind, reason: str) -> None:
@@ -376,6 +400,13 @@ class Buyer:
     def _said(self, offer: _Offer, intent: Intent) -> str:
         till = self.market.till
         if offer.worst is None and till.capped:
+            provider = offer.target.provider
+            if not getattr(self.market.completers[provider], "bounded", True):
+                raise PriceUnknown(
+                    f"Nothing bounds what a call to {intent.model} may cost, so a cap cannot be kept.",
+                    hint=f'Say what one call costs at most: [providers.{provider}] ceiling = "0.05usd", or "0usd" under'
+                    " a flat rate; or run without a cap.",
+                )
             raise PriceUnknown(
                 f"What a call to {intent.model} may cost is unknown, so a cap cannot be kept.",
                 why="Its price is not known, or it has no output maximum.",

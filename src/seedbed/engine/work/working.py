@@ -276,10 +276,12 @@ class _Job:
         if work.worklist is None:
             return
         low = seq = passed(state, work)
+        begun: list[tuple[int, int, Item]] = []
         export = export_pages(work, limit=self._export_limit(work), per_call=self.stage.stage.per_call)
         while True:
-            for page in work.worklist.pages(after=seq):
-                seq = page[-1][0]
+            for found in work.worklist.pages(after=seq):
+                seq = found[-1][0]
+                page, begun = _whole_groups([*begun, *found], self.stage.stage.per_call)
                 yield self._open(work, state, page)
                 if self._gate_full:
                     return
@@ -287,6 +289,8 @@ class _Job:
             if next(export, None) is None:
                 break
             self._counted()
+        if begun:
+            yield self._open(work, state, begun)
         state.count_round(work.id, work.worklist.count())
         self.shift.meter.items = self._exported()
 
@@ -707,6 +711,17 @@ def _signals(flow: Flow) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _whole_groups(
+    page: list[tuple[int, int, Item]], per_call: int
+) -> tuple[list[tuple[int, int, Item]], list[tuple[int, int, Item]]]:
+    """The items whose groups are whole, and those of the last one, which the next page goes on with."""
+    last = page[-1][1]
+    begun = [each for each in page[-per_call:] if each[1] == last]
+    if len(begun) == per_call:
+        return page, []
+    return page[: -len(begun)], begun
 
 
 def _least(*bounds: int | None) -> int | None:

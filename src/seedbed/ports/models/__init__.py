@@ -15,6 +15,7 @@ TroubleKind = Literal[
     "connect",  # never sent: DNS, refused, TLS, pool
     "timeout",  # the total deadline passed after sending
     "cut",  # the body or stream ended before its end marker
+    "failed",  # a program ended without an answer, and may have used its model
 ]
 
 

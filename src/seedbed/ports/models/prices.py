@@ -16,6 +16,7 @@ _MILLION = 1_000_000
 CEILING = "ceiling"
 _KINDS = ("input", "cached_input", "output")
 _NAMES_THERE = {"gemini": "google"}
+_ONE = 'Say what one call costs at most: ceiling = "0.05usd".'
 _FRESH_SECONDS = 600.0
 """Some prices change with the date or the hour: a row is looked up again after this time."""
 
@@ -62,9 +63,15 @@ class GenaiPrices:
 
     An override without ``cached_input`` charges cached tokens as input. Models are named ``provider/model``.
     ``ceiling`` (in 10⁻⁹ USD) is what a person says one call costs at most, where nothing else bounds it.
+    ``programs`` are providers that count no tokens, each with the ceiling of its calls or None.
     """
 
-    def __init__(self, overrides: Mapping[str, Mapping[str, str | float]] | None = None) -> None:
+    def __init__(
+        self,
+        overrides: Mapping[str, Mapping[str, str | float]] | None = None,
+        programs: Mapping[str, int | None] | None = None,
+    ) -> None:
+        self._programs = programs or {}
         self._ceilings: dict[str, int] = {}
         self._own: dict[str, _Row] = {}
         for model, prices in (overrides or {}).items():
@@ -72,14 +79,21 @@ class GenaiPrices:
             if (ceiling := said.pop(CEILING, None)) is not None:
                 self._ceilings[model] = int(ceiling)
             if said or ceiling is None:
+                if model.partition("/")[0] in self._programs:
+                    raise ConfigError(f"the price of {model} is by tokens, which a program does not count", hint=_ONE)
                 self._own[model] = _own_row(model, said)
         self._rows: dict[str, tuple[float, _Row | None]] = {}
         self._stamps: dict[str, tuple[_Row, str]] = {}
 
+    def ceiling(self, model: str) -> int | None:
+        """What a person says one call costs at most; None where nobody did."""
+        named = self._ceilings.get(model)
+        return self._programs.get(model.partition("/")[0]) if named is None else named
+
     def cost(self, model: str, usage: Usage) -> int | None:
         """What a call came to; where only a ceiling is known, that."""
         row = self._row(model)
-        return self._ceilings.get(model) if row is None else row.cost(usage)
+        return self.ceiling(model) if row is None else row.cost(usage)
 
     def worst_case(self, model: str, input_bytes: int, max_output: int | None) -> int | None:
         """An upper bound: a token for each byte at the dearest input price, and the whole output maximum.
@@ -88,7 +102,7 @@ class GenaiPrices:
         """
         row = self._row(model)
         if row is None or max_output is None:
-            return self._ceilings.get(model)
+            return self.ceiling(model)
         dearest = max(row.input.dearest(), row.cached.dearest())
         total = input_bytes * dearest + max_output * row.output.dearest()
         return -(-total // _MILLION) + row.call

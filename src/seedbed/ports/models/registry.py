@@ -33,6 +33,9 @@ PROVIDERS: Mapping[str, Provider] = {
     "adopted": Provider("seedbed.ports.models.adopted:Adopted"),
 }
 
+COMMAND = Provider("seedbed.ports.models.command:Command")
+"""A program of the user's own; it has a name of the user's own too."""
+
 
 def provider(name: str) -> Provider:
     found = PROVIDERS.get(name)
@@ -48,8 +51,9 @@ def forbidden(name: str, model: str) -> Sequence[str]:
 
 
 def completer(name: str, options: Mapping[str, Any] | None = None) -> Completer:
-    """The provider's adapter, made with its options."""
-    module, _, attribute = provider(name).adapter.partition(":")
+    """The provider's adapter, made with its options; with a ``program`` one that runs it."""
+    kind = COMMAND if options and "program" in options else provider(name)
+    module, _, attribute = kind.adapter.partition(":")
     try:
         return cast(Completer, getattr(import_module(module), attribute)(**(options or {})))
     except TypeError as error:
