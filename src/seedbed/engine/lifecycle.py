@@ -176,7 +176,7 @@ def _opened(project: Project, command: str, target: str, spend: Spend, scope: Sc
 def _open_run(
     project: Project, state: State, identity: str, command: str, target: str, cap: int | None, scope: Scope
 ) -> RunRow:
-    tiers = {tier: project.model_of_tier(tier) for tier in ("default", "mid", "high")}
+    tiers = project.tiers_now()
     run = RunRow(
         id=identity,
         command=command,

@@ -101,7 +101,7 @@ def models_of(project: Project, state: State, stage: BoundStage, pilot: PilotRow
     """The model that the stage's role resolves to, and for an ``async`` stage those that its pilot asked."""
     found = [project.model_for(stage.stage)] if stage.stage.calls_model else []
     if stage.stage.ask is not None:
-        roles = {project.model_of_tier(tier) for tier in ("default", "mid", "high")}
+        roles = set(project.tiers_now().values())
         asked = [spent.group[1] for spent in state.spending(["stage", "model"]) if spent.group[0] == stage.name]
         found += [model for model in asked if model in roles]
     return found

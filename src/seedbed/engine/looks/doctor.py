@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from seedbed.engine.projects.programs import is_program, program_of, programs
+from seedbed.engine.projects.programs import is_program, program_of
 from seedbed.engine.projects.project import Project, find_root, open_project
 from seedbed.engine.projects.settings import FILE
 from seedbed.errors import SeedbedError
@@ -109,7 +109,7 @@ def _corpus(project: Project) -> Fact:
 def _models(project: Project) -> Iterator[Fact]:
     used = {stage.tier for stage in project.pipeline.stages if stage.calls_model and not stage.model}
     for tier in TIERS:
-        if tier not in used and programs(project.settings) and tier not in project.settings.table("tiers"):
+        if tier not in used and project.tier_now(tier) is None:
             continue  # nobody asks it, and it names no model
         try:
             model = project.model_of_tier(tier)

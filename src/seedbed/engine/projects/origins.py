@@ -89,7 +89,7 @@ def hidden(value: Any) -> Any:
 def _keys(project: Project) -> Iterator[Key]:
     """The keys of the providers that tiers, stages and the project file name."""
     tables = project.settings.table("providers")
-    models = [project.model_of_tier(tier) for tier in ("default", "mid", "high")]
+    models = list(project.tiers_now().values())
     models += [stage.model for stage in project.pipeline.stages if stage.model]
     for name in dict.fromkeys([*(model.partition("/")[0] for model in models), *tables]):
         known = PROVIDERS.get(name)

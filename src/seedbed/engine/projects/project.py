@@ -250,6 +250,10 @@ class Project:
         found = self.settings.get("tiers", tier)
         return None if found is None else str(found)
 
+    def tiers_now(self) -> dict[str, str]:
+        """The models of the tiers that a stage may ask by name, where they have one."""
+        return {tier: model for tier in ("default", "mid", "high") if (model := self.tier_now(tier)) is not None}
+
     def tier_origin(self, tier: str) -> str:
         said = self.settings.origin("tiers", tier)
         return CHOSEN if said != COMMAND_LINE and self.chosen.model(tier) else said
@@ -262,7 +266,7 @@ class Project:
         """provider/name of each model that may answer a stage now: one, or of all tiers for a function that chooses."""
         if stage.ask is None:
             return frozenset({self.model_for(stage)} - {""})
-        return frozenset({self.model_for(stage), *(self.model_of_tier(tier) for tier in ("default", "mid", "high"))})
+        return frozenset({self.model_for(stage), *self.tiers_now().values()})
 
     def target_for(self, model: str) -> Target:
         """Endpoint and first key of a model. Raises AuthError or ConfigError before anything is sent."""
