@@ -25,7 +25,8 @@ _FOLDER = re.compile(
 )
 _REST_OF_PATH = re.compile(r"\\[a-zA-Z][\w -]{0,60}(?:\\[a-zA-Z\\]|\.[a-z]{2,4}\b)")
 
-_PLACES = re.compile(r'"(?:\.\.\.|…|//|/\*|#|[(\[<（【]|\s+[.…/#(\[<（【])')
+_PLACES = re.compile(r'"[ ./#(<\[…（【][^"]')
+"""The beginning of a text that may be a sign of words left out; strict JSON has no other white space there."""
 _MAYBE = re.compile(r"\\(?:[tbfr][A-Za-z0-9]|n[a-z])")
 
 ESCAPES = "a backslash stands alone where LaTeX or a Windows path was meant"
@@ -34,25 +35,24 @@ OMISSION = "a place looks left out"
 
 def doubts(text: str) -> tuple[str, ...]:
     """The reasons to doubt a text that is JSON."""
-    found = []
-    if "\\" in text and _suspicious(text):
-        found.append(ESCAPES)
-    for place in _PLACES.finditer(text):
-        if in_place_of_text().match(text, place.start()):
-            found.append(OMISSION)
-            break
-    return tuple(found)
+    found: tuple[str, ...] = (ESCAPES,) if "\\" in text and _suspicious(text) else ()
+    if _PLACES.search(text) is not None:
+        left_out = in_place_of_text()
+        if any(left_out.match(text, place.start()) for place in _PLACES.finditer(text)):
+            return (*found, OMISSION)
+    return found
 
 
 def _suspicious(text: str) -> bool:
+    paths = ":\\" in text or ":/" in text
     for place in _MAYBE.finditer(text):
         begin = place.start()
         token = _ALONE.match(text, begin)
-        if token is None or _is_escaped(text, begin):
+        if token is None or (token.lastgroup == "file" and not paths) or _is_escaped(text, begin):
             continue
-        if token["sure"] or (token["short"] and _in_formula(text, begin, token.end())):
+        if token.lastgroup == "sure" or (token.lastgroup == "short" and _in_formula(text, begin, token.end())):
             return True
-        if not token["sure"] and _in_path(text, begin):
+        if paths and token.lastgroup != "sure" and _in_path(text, begin):
             return True
     return False
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import orjson
+
 from seedbed.errors import NotReadable, NotRepairable
 from seedbed.policy.edits import Edit, Repaired, applied, undone
 from seedbed.policy.outline import Outline
@@ -48,9 +50,12 @@ _kept: dict[int, tuple[Any, bytes, ShapeReader]] = {}
 def _reader(schema: Any) -> ShapeReader:
     """A reader of the schema; those of the last few are kept, each with an image that shows whether it was changed."""
     try:
-        image = pickle.dumps(schema)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return ShapeReader(schema)
+        image = orjson.dumps(schema)
+    except TypeError:
+        try:
+            image = pickle.dumps(schema)
+        except (pickle.PicklingError, AttributeError, TypeError):
+            return ShapeReader(schema)
     found = _kept.get(id(schema))
     if found is not None and found[0] is schema and found[1] == image:
         return found[2]

@@ -27,7 +27,7 @@ from seedbed.policy.traces import SLIPPED
 
 # ------------------------------------------------------------------------------------------ text
 
-_LARGE_OR_LONG = re.compile(r"[0-9](?:[eE][-+]?[0-9]|[0-9]{14})")
+_LARGE_OR_LONG = re.compile(r"[0-9](?:[eE][+0-9]|[0-9]{14})")
 _COLUMN = re.compile(r" at line (\d+) column (\d+)$")
 _NO_NUMBER = re.compile(rb"(?i)\b(?:nan|inf(?:inity)?)\b")
 
