@@ -25,7 +25,7 @@ _FOLDER = re.compile(
 )
 _REST_OF_PATH = re.compile(r"\\[a-zA-Z][\w -]{0,60}(?:\\[a-zA-Z\\]|\.[a-z]{2,4}\b)")
 
-_PLACES = re.compile(r'"[ ./#(<\[…（【][^"]')
+_PLACES = re.compile(r'"(?:[ ./#(<\[（【][^"]|…)')
 """The beginning of a text that may be a sign of words left out; strict JSON has no other white space there."""
 _MAYBE = re.compile(r"\\(?:[tbfr][A-Za-z0-9]|n[a-z])")
 

@@ -76,14 +76,15 @@ _ODD = re.compile(r'[\\"\x00-\x1f]')
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
 _LEFT_OUT = re.compile(r"[,\s]*(?:\.\.\.+|…)\s*(?:[,\]}]|\")")
 _BARE_ELEMENT = re.compile(r"([\w-]+)\s*[,\]]")
-_CLEAN = rf'"[^\\\x00-\x1f{_DOUBLE}]*"(?=[ \t\r\n]*,[ \t\r\n]*"'
+_PLAIN_TEXT = re.compile(rf'"[^\\\x00-\x1f{_DOUBLE}]*"(?!"")')
+_THEN_TEXT = re.compile(r'[ \t\r\n]*,[ \t\r\n]*"')
+_THEN_NAME = re.compile(_THEN_TEXT.pattern + r'([^"\\\n:,]{1,80})"[ \t\r\n]*:')
+_WELL_ELEMENT = re.compile(rf'"[^\\\x00-\x1f{_DOUBLE}]*"[ \t\r\n]*(,)[ \t\r\n]*(?=")')
 _WELL_MEMBER = re.compile(
     rf'"([^"\\\n:,]{{1,80}})"[ \t\r\n]*:[ \t\r\n]*("[^\\\x00-\x1f{_DOUBLE}]*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?'
     r'|true|false|null)[ \t\r\n]*(,)[ \t\r\n]*(?="[^"\\\n:,]{1,80}"[ \t\r\n]*:)'
 )
 """A member without a fault, and the name of the next one after it: it can be read in no other way."""
-_CLEAN_MEMBER = re.compile(_CLEAN + r'([^"\\\n:,]{1,80})"[ \t\r\n]*:)')
-_CLEAN_ELEMENT = re.compile(_CLEAN + ")")
 _SLIPPED = re.compile(r"\s*[,，]")
 _LINE, _PLAIN_LINE = re.compile(r'[^"“”„\n\\]{1,4000}'), re.compile(r'[^"“”„\n{}\[\]\\]{1,4000}')
 _NEXT_TEXT = re.compile(r'[ \t\r\n]+"(?:[^"\\\n]|\\[^\n])*"[ \t\r\n]*[,\]\n"]')
@@ -176,16 +177,40 @@ class Scan:
         if self._values < 0 or len(self.edits) > _EDITS:
             self._decline("too much has to be mended", "tangled")
         if frame.closer != "}":
+            if end := self._well_elements(at, frame):
+                return end, False
             frame.value_at = at
             return self._value(at, frame.outline.element(frame.number))
-        well = _WELL_MEMBER.match(self.text, at)
-        if well is not None and well[1] not in frame.used:
-            frame.key, frame.key_at, frame.comma = well[1], at, well.start(3)
-            frame.used[well[1]] = well.span(2)
-            return well.end(), False
+        if end := self._well_members(at, frame):
+            return end, False
         at = self._key(at, frame)
         frame.value_at = at
         return self._value(at, frame.outline.field(frame.key))
+
+    def _well_members(self, at: int, frame: _Frame) -> int:
+        """Past members that are well, each with the name of the next one after it; 0 where none is."""
+        used = frame.used
+        end = 0
+        while (well := _WELL_MEMBER.match(self.text, at)) is not None and well[1] not in used:
+            frame.key, frame.key_at, frame.comma = well[1], at, well.start(3)
+            used[well[1]] = well.span(2)
+            at = end = well.end()
+            self._values -= 1
+        return end
+
+    def _well_elements(self, at: int, frame: _Frame) -> int:
+        """Past texts of a list that are well, each with the next one after it; 0 where none is."""
+        if self.text[at] != '"' or frame.bare or not frame.outline.element(frame.number).may_be("string"):
+            return 0
+        end = 0
+        while (well := _WELL_ELEMENT.match(self.text, at)) is not None:
+            if not frame.outline.element(frame.number + 1).may_be("string"):
+                break
+            frame.number += 1
+            frame.comma = well.start(1)
+            at = end = well.end()
+            self._values -= 1
+        return end
 
     def _check_last_comma(self, at: int, frame: _Frame) -> None:
         """A comma before a bracket that stands where more may have stood: a document that was cut ends so as well."""
@@ -239,18 +264,18 @@ class Scan:
 
     def _unclosed(self, at: int, frame: _Frame) -> bool:
         """Put in the bracket that is missing before a comma, where what comes next clearly belongs one further out."""
-        if self.blind or frame.comma < 0 or len(self.stack) < 2 or self._lacks(frame):
+        if self.blind or frame.comma < 0 or len(self.stack) < 2:
             return False
         outer = self.stack[-2]
         if frame.closer == "}":
-            belongs = self.text[at] in "{｛" and outer.closer != "}"
+            if self.text[at] not in "{｛" or outer.closer == "}":
+                return False
         else:
             found = _KEY.match(self.text, at) if outer.closer == "}" else None
             name = self._decoded(found[1]) if found is not None else ""
-            belongs = (
-                found is not None and name in outer.outline.fields and name not in outer.used and name != outer.key
-            )
-        if not belongs:
+            if found is None or name not in outer.outline.fields or name in outer.used or name == outer.key:
+                return False
+        if self._lacks(frame):
             return False
         self._slipped(frame.comma)
         self._check_doubled(frame)
@@ -560,15 +585,22 @@ class Scan:
 
     def _clean(self, at: int) -> int:
         """The end of a text that is well, with what is well after it; 0 for any other."""
+        found = _PLAIN_TEXT.match(self.text, at)
         frame = self.stack[-1]
+        if found is None or frame.bare:
+            return 0
+        end = found.end()
         if frame.closer != "}":
-            found = _CLEAN_ELEMENT.match(self.text, at)
-            good = found is not None and not frame.bare and frame.outline.element(frame.number + 1).may_be("string")
+            good = _THEN_TEXT.match(self.text, end) is not None
+            good = good and frame.outline.element(frame.number + 1).may_be("string")
         else:
-            found = _CLEAN_MEMBER.match(self.text, at)
-            good = found is not None and found[1] in frame.outline.fields and found[1] not in frame.used
-            good = good and found is not None and found[1] != frame.key
-        return found.end() if good and found is not None else 0
+            name = _THEN_NAME.match(self.text, end)
+            good = name is not None and name[1] in frame.outline.fields and name[1] not in frame.used
+            good = good and name is not None and name[1] != frame.key
+        if good:
+            return end
+        self._count()
+        return end if self._follow(end, False) in (WEAK, STRONG) else 0
 
     def _finish(self, at: int, end: int, opener: str) -> int:
         if opener != '"':
