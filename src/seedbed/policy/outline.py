@@ -76,9 +76,12 @@ class Outline:
         return not self.kinds or kind in self.kinds
 
     def field(self, name: str) -> Outline:
-        return self._child(name, self._of_field(name))
+        return self._children.get(name) or self._child(name, self._of_field(name))
 
     def element(self, number: int) -> Outline:
+        found = self._children.get(number if self._has_prefix else -1)
+        if found is not None:
+            return found
         schemas: list[Any] = []
         for branch in self._branches:
             first = branch.get("prefixItems")

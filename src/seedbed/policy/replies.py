@@ -29,6 +29,7 @@ from seedbed.policy.traces import SLIPPED
 
 _LARGE_OR_LONG = re.compile(r"[0-9](?:[eE][+0-9]|[0-9]{14})")
 _COLUMN = re.compile(r" at line (\d+) column (\d+)$")
+_WHERE_A_VALUE = ("expected value", "expected ident", "invalid number")
 _NO_NUMBER = re.compile(rb"(?i)\b(?:nan|inf(?:inity)?)\b")
 
 
@@ -67,8 +68,8 @@ def _exact(value: Any) -> Any:
 
 def _named(words: str, data: bytes) -> NotReadable:
     """What jiter says, as one of our codes."""
-    plain = _COLUMN.sub("", words)
     if words.startswith("Detected duplicate key"):
+        plain = _COLUMN.sub("", words)
         return NotReadable(f"the answer has {plain.removeprefix('Detected ')} in one object", code="duplicate_key")
     if words.startswith("EOF"):
         return NotReadable("the answer ends in the middle", code="truncated")
@@ -76,7 +77,7 @@ def _named(words: str, data: bytes) -> NotReadable:
         return NotReadable("the answer holds half of a surrogate pair", code="lone_surrogate")
     if words.startswith("number out of range"):
         return NotReadable("a number of the answer is too large", code="not_a_number")
-    place = _COLUMN.search(words)
+    place = _COLUMN.search(words) if words.startswith(_WHERE_A_VALUE) else None
     if place is not None:
         at = _offset(data, int(place[1]), int(place[2]))
         if _NO_NUMBER.match(data[max(at - 1, 0) : at + 9]) or _NO_NUMBER.match(data[at : at + 9]):
@@ -347,6 +348,8 @@ def _untouched(text: str, outline: Outline, check: Callable[[Any], Any]) -> Repa
         edits = tuple(each for each in (Edit(0, text[:begin], "", "space"), _tail(text, begin + len(bare))) if each)
     if not bare:
         raise NotReadable("the answer is empty", code="empty")
+    if bare[0] not in '{["-0123456789tfn':
+        return None
     try:
         value = _strict(bare)
     except NotReadable as error:

@@ -471,6 +471,10 @@ class Scan:
     # ------------------------------------------------------------------------------------- keys
 
     def _key(self, at: int, frame: _Frame) -> int:
+        plain = _KEY.match(self.text, at)
+        if plain is not None:
+            frame.key, frame.key_at = self._decoded(plain[1]), at
+            return self._skip(plain.end())
         found = self._key_at(at, frame)
         if found is None:
             self._decline("a name was expected", "not_json", at)
