@@ -540,6 +540,7 @@ def test_strangers_become_their_text(value: Any) -> None:
 
 def test_packed_text_is_ascii_so_that_any_database_takes_it() -> None:
     assert pack("\ud800é").isascii()
+    assert pack({"a": "é"}).isascii()
 
 
 @pytest.mark.parametrize(

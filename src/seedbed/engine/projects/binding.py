@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from seedbed.engine.projects.prompts import WHOLE_ROW, Places, Prompt, cached_prompt, find, load_prompt, names_in
@@ -57,10 +57,22 @@ class BoundStage:
     def shown(self, item: Item) -> dict[str, Any]:
         if isinstance(self.stage.relation, Gathers):
             return dict(item.row)
-        return {name: item.row.get(name) for name in self.columns if name in self.inputs}
+        return {name: item.row.get(name) for name in self._shown_columns}
 
-    def variables(self, item: Item) -> dict[str, Any]:
-        return {**item.row, WHOLE_ROW: self.shown(item), **item.context}
+    @cached_property
+    def _shown_columns(self) -> tuple[str, ...]:
+        return tuple(name for name in self.columns if name in self.inputs)
+
+    @cached_property
+    def parameters(self) -> Callable[[int], Mapping[str, Any]]:
+        """What is asked with each request, by what multiplies the output maximum; one value for all requests."""
+        return cache(lambda room: {**self.stage.parameters, "max_output": self.stage.max_output * room})
+
+    @cached_property
+    def shape(self) -> Callable[[int], Mapping[str, Any] | None]:
+        """The shape of an answer, by the number of its items; one value for all requests."""
+        own = self.reader.schema if self.reader else None
+        return cache(lambda items: own if items == 1 else group_schema(own, [label(n) for n in range(items)]))
 
     def request(self, items: Sequence[Item], attempt: int, feedback: str = "", room: int = 1) -> Request:
         """The question for an item, or for a group under the labels item-1, item-2 …
@@ -70,23 +82,24 @@ class BoundStage:
         """
         if self.prompt is None:
             raise ConfigError(f"stage {self.name} has no prompt")
+        members = [(self._variables(item, shown := self.shown(item)), shown) for item in items]
         if len(items) == 1:
-            messages = self.prompt.messages(self.variables(items[0]), self.shown(items[0]))
-            schema = self.reader.schema if self.reader else None
+            messages = self.prompt.messages(*members[0])
         else:
-            labelled = [(label(n), self.variables(item), self.shown(item)) for n, item in enumerate(items)]
-            messages = self.prompt.group(labelled)
-            schema = group_schema(self.reader.schema if self.reader else None, [name for name, _, _ in labelled])
+            messages = self.prompt.group([(label(n), *member) for n, member in enumerate(members)])
         if feedback:  # before the item: the item stays last, the stable part first
             *head, last = messages
             messages = (*head, Message(last.role, f"{feedback}\n\n{last.text}"))
         return Request(
             role=self.stage.tier,
             messages=messages,
-            shape=schema,
-            parameters={**self.stage.parameters, "max_output": self.stage.max_output * len(items) * room},
+            shape=self.shape(len(items)),
+            parameters=self.parameters(len(items) * room),
             model=self.stage.model,
         )
+
+    def _variables(self, item: Item, shown: Mapping[str, Any]) -> dict[str, Any]:
+        return {**item.row, WHOLE_ROW: shown, **item.context}
 
 
 def label(position: int) -> str:

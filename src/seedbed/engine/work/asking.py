@@ -127,7 +127,7 @@ class Session:
             role=tier or stage.tier,
             messages=messages,
             shape=reader.schema if reader else None,
-            parameters={**stage.parameters, "max_output": stage.max_output},
+            parameters=self.stage.parameters(1),
             model=None if tier else stage.model,
         )
 

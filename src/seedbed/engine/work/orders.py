@@ -44,6 +44,9 @@ class Spent:
         )
 
 
+_NOTHING = Spent()
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """A question to buy an answer for. ``doubts`` counts earlier intents of the call that ended in doubt."""
@@ -84,7 +87,7 @@ def order_for(
         digest=request.digest(),
         call=call_id(round_id, [item.key for item in items], ANSWER, attempt),
         doubts=doubts,
-        spent=spent or tuple(Spent() for _ in items),
+        spent=spent or (_NOTHING,) * len(items),
     )
 
 

@@ -389,22 +389,24 @@ class Reader:
         return stamp
 
     def _item(self, order: Order, item: Item, reading: Reading, paid: Spent, page: _Page, *, no_answer: bool) -> None:
-        alone = len(order.items) == 1
-        last = order.attempt >= order.stage.stage.attempts or order.name == ADOPTED
-        last = last or any(f.code == REDACTED for f in reading.findings)
-        if reading.accepted:
-            state: OutcomeState = "accepted"
-        elif no_answer and alone:
-            state = "refused" if reading.refused else "failed"
-        elif (reading.refused and alone) or last:
-            state = "refused" if reading.refused else self._lost(reading)
-        else:
+        state = "accepted" if reading.accepted else self._declined(order, reading, no_answer=no_answer)
+        if state is None:
             page.again.append(self._again(order, item, reading, paid))
             return
         page.left += 1
         outcome = outcome_of(order.stage, item, order.round, reading, state, paid, order.attempt, self.desk)
         page.outcomes.append(outcome)
         page.done.append((item, outcome))
+
+    def _declined(self, order: Order, reading: Reading, *, no_answer: bool) -> OutcomeState | None:
+        """What an item comes to whose answer is not accepted; None where it is asked again."""
+        alone = len(order.items) == 1
+        if no_answer and alone:
+            return "refused" if reading.refused else "failed"
+        last = order.attempt >= order.stage.stage.attempts or order.name == ADOPTED
+        if last or (reading.refused and alone) or any(f.code == REDACTED for f in reading.findings):
+            return "refused" if reading.refused else self._lost(reading)
+        return None
 
     def _lost(self, reading: Reading) -> OutcomeState:
         return "failed" if any(f.code in UNFINISHED for f in reading.findings) else "rejected"
@@ -490,6 +492,8 @@ def _shares(order: Order, intent: Intent | None, usage: Usage, cost: int | None,
     if intent is None:
         return list(order.spent)
     count = len(order.items)
+    if count == 1:
+        return [order.spent[0].plus(usage, cost, order.call, intent.model, served)]
     costs: Sequence[int | None] = [None] * count if cost is None else share(cost, count)
     parts = zip(
         share(usage.input, count),

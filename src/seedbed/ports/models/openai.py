@@ -24,7 +24,7 @@ from yarl import URL
 from seedbed.crashing import point
 from seedbed.errors import ConfigError, NotReadable
 from seedbed.ports.models import Answer, Target, Trouble, Wire
-from seedbed.records import Message, Reply, Request, Usage
+from seedbed.records import Message, Once, Reply, Request, Usage
 
 PATH = "/chat/completions"
 LONGEST_BODY = 32 * 1024 * 1024
@@ -241,7 +241,6 @@ def _dumps_with(body: dict[str, Any], name: str, value: bytes) -> bytes:
 class _Asked(NamedTuple):
     """A shape, ready to be sent in each form."""
 
-    shape: Mapping[str, Any]
     text: str
     strict: bytes
     schema: bytes
@@ -254,7 +253,6 @@ def _asked(shape: Mapping[str, Any]) -> _Asked:
     plain = _dumps(shape if isinstance(shape, dict) else dict(shape))
     strict = strict_form(shape)
     return _Asked(
-        shape,
         plain.decode(),
         _named(plain if strict is None else _dumps(strict), strict is not None),
         _named(plain, False),
@@ -291,7 +289,7 @@ _FINISHES: Mapping[str, Literal["length", "refusal"]] = {
 
 def read_usage(found: Any) -> Usage | None:
     """Cached tokens are taken out of the input; reasoning is part of the output, also where it is counted apart."""
-    if not isinstance(found, Mapping):
+    if not isinstance(found, dict):
         return None
     asked = _count(found.get("prompt_tokens", found.get("input_tokens")))
     made = _count(found.get("completion_tokens", found.get("output_tokens")))
@@ -312,7 +310,7 @@ def _count(value: Any) -> int | None:
 def _detail(found: Mapping[str, Any], groups: Sequence[str], name: str) -> int | None:
     for group in groups:
         details = found.get(group)
-        if isinstance(details, Mapping):
+        if isinstance(details, dict):
             return _count(details.get(name))
     return None
 
@@ -502,7 +500,7 @@ class OpenAI:
         self._session: aiohttp.ClientSession | None = None
         self._routes: dict[Target, _Route] = {}
         self._learned: dict[tuple[str, str], Capabilities] = {}
-        self._shapes: dict[int, _Asked] = {}
+        self._shape = Once(_asked)
 
     # ---- pure
 
@@ -532,14 +530,6 @@ class OpenAI:
             return Wire(PATH, _dumps(body), _JSON)
         sent = _OBJECT if has.form == "json_object" else asked.schema if has.form == "schema" else asked.strict
         return Wire(PATH, _dumps_with(body, "response_format", sent), _JSON)
-
-    def _shape(self, shape: Mapping[str, Any]) -> _Asked:
-        known = self._shapes.get(id(shape))
-        if known is None:
-            if len(self._shapes) >= 64:  # group shapes are made for one call each
-                self._shapes.clear()
-            known = self._shapes[id(shape)] = _asked(shape)  # holds the shape, so its id stays its own
-        return known
 
     def read(self, answer_format: str, status: int, body: bytes) -> Reply:
         try:

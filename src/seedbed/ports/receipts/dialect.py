@@ -17,9 +17,8 @@ from uuid import UUID
 import orjson
 
 from seedbed.errors import UsageError
+from seedbed.records import PLAINLY, is_plain
 
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
-_SCALARS = frozenset({str, int, bool, type(None), orjson.Fragment})
 _MARK = b'{"$'
 _INT64 = 1 << 63
 
@@ -28,11 +27,11 @@ def dumps(value: Any) -> bytes:
     """The value as UTF-8 JSON. Raises UsageError for a type that has no exact form."""
     if is_plain(value):
         try:
-            return orjson.dumps(value, option=_OPTIONS)
-        except TypeError:  # broken text, an integer beyond 64 bits, a key that is not text
+            return orjson.dumps(value, option=PLAINLY)
+        except TypeError:
             pass
     try:
-        return orjson.dumps(tagged(value), option=_OPTIONS)
+        return orjson.dumps(tagged(value), option=PLAINLY)
     except (TypeError, RecursionError) as error:
         raise UsageError("a value is nested too deeply to be kept in a receipt", why=str(error)) from error
 
@@ -41,25 +40,6 @@ def loads(data: bytes, blob: Callable[[str], Any] | None = None) -> Any:
     """The value again. ``blob`` finds what was stored once by its hash."""
     value = orjson.loads(data)
     return untagged(value, blob) if _MARK in data else value
-
-
-def is_plain(value: Any) -> bool:
-    """Whether orjson keeps the value as it is, or raises; False where it would change it in silence."""
-    kind = type(value)
-    if kind in _SCALARS:
-        return True
-    if kind is float:
-        return math.isfinite(value)
-    if kind is dict:
-        if len(value) == 1 and str(next(iter(value)))[:1] == "$":
-            return False
-        value = value.values()
-    elif kind is not list:
-        return False
-    for one in value:  # noqa: SIM110  (a generator costs twice as much, in a writer's hottest loop)
-        if type(one) not in _SCALARS and not is_plain(one):
-            return False
-    return True
 
 
 def tagged(value: Any) -> Any:

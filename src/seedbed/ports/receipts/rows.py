@@ -14,7 +14,7 @@ from seedbed.errors import UsageError
 from seedbed.ports.receipts import REDACTED, Ending, Intent, Receipt
 from seedbed.ports.receipts.dialect import dumps, loads
 from seedbed.ports.receipts.schema import split_id
-from seedbed.records import Item, Message, Request, digest
+from seedbed.records import Item, Message, Once, Request, digest
 
 Row = tuple[Any, ...]
 
@@ -58,7 +58,7 @@ class Encoder:
 
     def __init__(self, writer: str) -> None:
         self.writer = writer
-        self._compress = zstandard.ZstdCompressor(level=3).compress
+        self._compress = zstandard.ZstdCompressor(level=1).compress
         self._recent: dict[str | bytes, tuple[str, bytes]] = {}
         self._stored: set[str] = set()
 
@@ -100,8 +100,8 @@ class Encoder:
                     [one.role, self._text(one.text, blobs), 1] if one.stable else [one.role, one.text, 0]
                     for one in request.messages
                 ],
-                None if request.shape is None else self._blob(dumps(_plain(request.shape)), blobs),
-                _plain(request.parameters),
+                None if request.shape is None else self._blob(_shared_json(request.shape), blobs),
+                orjson.Fragment(_shared_json(request.parameters)),
                 request.model,
             ]
         )
@@ -124,7 +124,7 @@ class Encoder:
     def _receipt(self, receipt: Receipt, key: int | str) -> Row:
         body = receipt.body
         size = len(body)
-        headers = dumps(_plain(receipt.headers)).decode()
+        headers = _json(receipt.headers).decode()
         crc = _crc((key, receipt.status, headers, size, receipt.format, receipt.sha256, receipt.at))
         return (
             key, receipt.status, headers, self._squeeze(body), size, receipt.format, receipt.sha256,
@@ -174,6 +174,13 @@ class Encoder:
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     return value if type(value) is dict else dict(value)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return dumps(_plain(value))
+
+
+_shared_json = Once(_json)
 
 
 def bound(text: str) -> str | bytes:
