@@ -183,6 +183,7 @@ class Stage:
     version: raise it to say "this is another recipe" where no text changed.
     gate: ``"pilot"`` stops the stage beyond its pilot until a person has signed it.
     scores: what a reviewer gives each answer, from 1 to 5.
+    by_name: only a command that names the stage works it or counts it; one over the whole pipeline leaves it out.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Stage:
     version: str = "1"
     gate: Literal["", "pilot"] = ""
     scores: tuple[str, ...] = ()
+    by_name: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -35,7 +35,7 @@ def test_the_facts_recipe_runs_at_once_without_a_key(seedbed: Command, tmp_path:
 @pytest.mark.parametrize("recipe", [[], ["--recipe", "facts"]])
 def test_each_file_is_named_with_what_it_is(seedbed: Command, tmp_path: Path, recipe: list[str]) -> None:
     document = seedbed("init", "own", *recipe, "--json").json()
-    assert len(document["files"]) == (7 if recipe else 5)
+    assert len(document["files"]) == (10 if recipe else 5)
     for made in document["files"]:
         assert (tmp_path / "own" / made["path"]).stat().st_size < 20_000
         assert made["what"]

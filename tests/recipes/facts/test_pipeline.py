@@ -13,14 +13,19 @@ def test_the_stages_stand_in_their_order() -> None:
     assert [stage.name for stage in pipeline({}).stages] == [
         "facts.inherit",
         "facts.explode",
+        "facts.notability",
+        "facts.rewrite",
+        "facts.recover",
         "facts.validate",
         "facts.challenges",
     ]
 
 
-def test_only_two_stages_call_a_model() -> None:
+def test_of_what_is_worked_unasked_only_two_stages_call_a_model() -> None:
     """000.26"""
-    assert [stage.calls_model for stage in pipeline({}).stages] == [False, True, False, True]
+    unasked = [stage for stage in pipeline({}).stages if not stage.by_name]
+    assert [stage.calls_model for stage in unasked] == [False, True, False, False, True]
+    assert [stage.name for stage in pipeline({}).stages if stage.by_name] == ["facts.rewrite", "facts.recover"]
 
 
 @pytest.mark.parametrize(

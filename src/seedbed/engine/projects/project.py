@@ -187,9 +187,9 @@ class Project:
         return self.pipeline.stage(name)
 
     def stages(self, target: str | None = None) -> list[Stage]:
-        """A stage by its name, or all of the pipeline by its own."""
+        """A stage by its name, or all of the pipeline by its own but those that want to be named."""
         if target is None or target == self.pipeline.name:
-            return list(self.pipeline.stages)
+            return [stage for stage in self.pipeline.stages if not stage.by_name]
         if target not in [s.name for s in self.pipeline.stages] and not any(
             stage.name.startswith(f"{target}.") for stage in self.pipeline.stages
         ):

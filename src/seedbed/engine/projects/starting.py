@@ -75,6 +75,9 @@ def start_project(folder: Path, recipe: str = "") -> Started:
 _FACTS_PROMPTS = {
     "explode.md": "what the model is told to make facts of an entry",
     "challenges.md": "what the model is told to make quiz challenges of a fact",
+    "rewrite.md": "what the model is told to rewrite a fact",
+    "recover.md": "what the model is told to make more of a fact of little note",
+    "how-a-fact-reads.md": "what both of them say of a fact's texts",
 }
 _EXPERIMENTS_PROMPTS = {
     "essay.md": "what the model is told to make an essay of a draft",

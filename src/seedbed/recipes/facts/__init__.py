@@ -17,7 +17,10 @@ from seedbed.recipes.facts.settings import Settings
 def pipeline(settings: Mapping[str, Any]) -> Pipeline:
     """The stages in their order. Raises ConfigError for a setting that is not one."""
     chosen = Settings.read(settings)
-    return Pipeline("facts", [inherit(), explode(chosen), validate(), challenges(chosen)])
+    return Pipeline(
+        "facts",
+        [inherit(), explode(chosen), notability(), rewrite(), recover(), validate(), challenges(chosen)],
+    )
 
 
 def inherit() -> Stage:
@@ -52,6 +55,48 @@ def explode(chosen: Settings) -> Stage:
         },
         checks=[checks.explosion_is_sound],
         max_output=8000,
+    )
+
+
+def notability() -> Stage:
+    """A fact without a notability score → the score of its source. Costs nothing; a score that is there stays."""
+    return Stage(
+        "facts.notability",
+        fills("facts", ["notability_score"]),
+        compute=lambda fact: {"notability_score": rows.notability_of(fact["source_type"])},
+        inputs=("source_type",),
+    )
+
+
+REWRITTEN = ("title", "challenge_title", "context", "notability_score", "notability_reason")
+
+
+def rewrite() -> Stage:
+    """Each fact of the corpus that was not rejected → its five texts anew, twenty in a call. Worked by name only."""
+    return _rewriting("facts.rewrite", Selection("facts"), "status != 'rejected'", "rewrite.md")
+
+
+def recover() -> Stage:
+    """A fact of little note of which much is known → the same five, one in a call. Worked by name only.
+
+    The view ``facts_weak`` divides: a fact that holds two values can be recovered, the others are vague.
+    """
+    return _rewriting("facts.recover", Selection("facts_weak", key=("id",)), "recoverable = 1", "recover.md", 1)
+
+
+def _rewriting(name: str, source: Selection, eligible: str, prompt: str, per_call: int = 20) -> Stage:
+    return Stage(
+        name,
+        fills("facts", REWRITTEN, source=source),
+        eligible=eligible,
+        prompt=prompt,
+        shape="rewrite.json",
+        inputs=("topic", "entry", "facts"),
+        context={"about": lookups.topic_or_name, "source": lookups.entry_of, "entry_name": lookups.name_of_entry},
+        checks=[checks.rewriting_is_sound],
+        per_call=per_call,
+        max_output=1000,
+        by_name=True,
     )
 
 

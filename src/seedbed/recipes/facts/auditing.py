@@ -8,17 +8,21 @@ from typing import Any
 
 from seedbed import Corpus, Selection
 from seedbed.recipes.facts.checks import FEWEST_STYLES, STYLES, broken_rules
+from seedbed.recipes.facts.validation import foreign
 
 NAMED = 100
 """How many rows of each fault are named; all are counted."""
+TEXTS = ("title", "challenge_title", "context", "notability_reason")
 NULLABLE = ("entry", "challenge_title", "context", "notability_score", "notability_reason", "content_hash")
 
 
 def audit_facts(corpus: Corpus) -> dict[str, Any]:
-    """Facts by source and status, orphans, coverage, duplicate titles, nulls, challenges that break a rule."""
+    """Facts by source and status and by topic, orphans, coverage, duplicate titles, nulls, banned patterns, facts of
+    little note, challenges that break a rule."""
     coverage = _coverage(corpus)
     return {
         "facts": _by_origin(corpus),
+        "topics": _by_topic(corpus),
         "orphans": _named(corpus, "entries_orphans", "id", "name", "parent"),
         "heirs": corpus.count("entries_heirs", _all("entries_heirs")),
         "coverage": coverage,
@@ -29,6 +33,8 @@ def audit_facts(corpus: Corpus) -> dict[str, Any]:
         },
         "duplicate_titles": _named(corpus, "facts_duplicate_titles", "topic", "title", "facts", "ids"),
         "nulls": _nulls(corpus),
+        "banned": _banned(corpus),
+        "weak": _weak(corpus),
         "challenges": _challenges(corpus),
     }
 
@@ -47,6 +53,35 @@ def _pages(corpus: Corpus, table: str, key: str = "id") -> Iterator[dict[str, An
 def _by_origin(corpus: Corpus) -> list[dict[str, Any]]:
     counted = corpus.count_by("facts", ["source_type", "status"], _all("facts"))
     return [{"source_type": source, "status": status, "facts": count} for (source, status), count in sorted(counted)]
+
+
+def _by_topic(corpus: Corpus) -> list[dict[str, Any]]:
+    counted = corpus.count_by("facts", ["topic"], _all("facts"))
+    return [{"topic": topic, "facts": count} for (topic,), count in sorted(counted)]
+
+
+def _weak(corpus: Corpus) -> dict[str, int]:
+    """Facts of little note: those that ``facts.recover`` would ask about, and those of which too little is known."""
+    counted = {
+        bool(rich): count for (rich,), count in corpus.count_by("facts_weak", ["recoverable"], _all("facts_weak"))
+    }
+    return {"recoverable": counted.get(True, 0), "vague": counted.get(False, 0)}
+
+
+def _banned(corpus: Corpus) -> dict[str, Any]:
+    """Facts whose texts hold what has no place there, by what it is."""
+    patterns: Counter[str] = Counter()
+    rows: list[dict[str, Any]] = []
+    count = 0
+    for row in _pages(corpus, "facts"):
+        found = [(name, what) for name in TEXTS if (what := foreign(str(row[name] or "")))]
+        if not found:
+            continue
+        count += 1
+        patterns.update(what for _, what in found)
+        if len(rows) < NAMED:
+            rows.append({"id": row["id"], "found": dict(found)})
+    return {"count": count, "by_pattern": dict(sorted(patterns.items())), "rows": rows}
 
 
 def _named(corpus: Corpus, table: str, *columns: str) -> dict[str, Any]:

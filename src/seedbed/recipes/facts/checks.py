@@ -232,6 +232,20 @@ def challenges_keep_the_rules(fact: Item, answer: Mapping[str, Any]) -> Iterator
         yield from broken_rules(each, fact)
 
 
+# ------------------------------------------------------------------------------------ rewriting
+
+
+def rewriting_is_sound(fact: Item, answer: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check of ``facts.rewrite`` and ``facts.recover``: what validation would reject for its new texts is declined.
+
+    What was wrong with the values before is no fault of the texts, and stays for validation to find.
+    """
+    values = {"topic": fact["topic"], "facts": as_object(fact["facts"])}
+    for finding in examine({**values, **answer}, topic=fact.context["about"], entry=fact.context["source"]):
+        if not finding.field.startswith("facts"):
+            yield finding
+
+
 # ------------------------------------------------------------------------------------ explosions
 
 

@@ -21,7 +21,7 @@ def existing_titles(lookup: Lookup, entry: Item) -> list[str]:
 
 def about_topic(lookup: Lookup, entry: Item) -> dict[str, Any]:
     """The topic's name and keys, and the topics that a spin-off may belong to: its own, its sisters, its children."""
-    topic = topic_of(lookup, entry) or {"name": entry["topic"], "fact_keys": {}, "parent": None}
+    topic = topic_or_name(lookup, entry)
     near = lookup.rows("topics", {"parent": entry["topic"]}, columns=["id"], order="id")
     if topic["parent"]:
         near += lookup.rows("topics", {"parent": topic["parent"]}, columns=["id"], order="id")
@@ -35,6 +35,16 @@ def topic_of(lookup: Lookup, item: Item) -> dict[str, Any] | None:
     if not found:
         return None
     return {"name": found[0]["name"], "fact_keys": as_object(found[0]["fact_keys"]), "parent": found[0]["parent"]}
+
+
+def topic_or_name(lookup: Lookup, item: Item) -> dict[str, Any]:
+    """The same, and for a topic that does not exist its name and no keys."""
+    return topic_of(lookup, item) or {"name": item["topic"], "fact_keys": {}, "parent": None}
+
+
+def name_of_entry(lookup: Lookup, fact: Item) -> str | None:
+    found = entry_of(lookup, fact)
+    return None if found is None else str(found["name"])
 
 
 def origin_of(lookup: Lookup, entry: Item) -> dict[str, Any] | None:

@@ -68,7 +68,22 @@ def challenges(prompt: str, schema: Mapping[str, Any]) -> object | None:
     return {"challenges": [_challenge(item, each["style"], each["difficulty"]) for each in item["challenges wanted"]]}
 
 
-RULES: Sequence[Callable[[str, Mapping[str, Any]], object | None]] = (explode, challenges)
+def rewrite(prompt: str, schema: Mapping[str, Any]) -> object | None:
+    """New texts about the fact's first value."""
+    if set(schema.get("properties", ())) != {
+        "title", "challenge_title", "context", "notability_score", "notability_reason",
+    }:  # fmt: skip
+        return None
+    item = _item(prompt, "entry", "topic", "keys of the topic", "values", "known already", "title until now")
+    if item is None:
+        return None
+    key, value = next(iter(_object(item["values"]).items()), ("", None))
+    name = str(item["entry"] or item["title until now"])
+    fact = _fact(name, item["topic"], key, item["keys of the topic"].get(key, {}), value)
+    return {name: text for name, text in fact.items() if name != "facts"}
+
+
+RULES: Sequence[Callable[[str, Mapping[str, Any]], object | None]] = (explode, challenges, rewrite)
 
 
 # --------------------------------------------------------------------------- reading the prompt

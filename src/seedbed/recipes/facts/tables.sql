@@ -113,6 +113,14 @@ where topic is null and id not in (select id from entries_heirs);
 create view if not exists facts_by_origin as
 select source_type, status, count(*) as facts from facts group by source_type, status;
 
+-- Facts of little note. One that holds two values or more is rich enough to be written anew; the others are vague.
+create view if not exists facts_weak as
+select facts.*, (
+         select count(*) from json_each(facts.facts) where value is not null and trim(value) <> ''
+       ) >= 2 as recoverable
+from facts
+where notability_score <= 0.5 and status <> 'rejected';
+
 create view if not exists facts_coverage as
 select facts.id, facts.title, count(distinct challenges.style) as styles
 from facts left join challenges on challenges.fact = facts.id
