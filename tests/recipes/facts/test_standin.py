@@ -15,7 +15,7 @@ from seedbed.recipes.facts.importing import import_facts
 from tests.recipes.facts.helpers import HOME, all_rows, ask, findings_of, items, one_round, plant_entry, prompt
 
 SHAPES = {name: json.loads((HOME / "shapes" / f"{name}.json").read_text("utf-8")) for name in ("explode", "challenges")}
-STAGES = {stage.name: stage for stage in pipeline({"difficulty": 0}).stages}
+STAGES = {stage.name: stage for stage in pipeline({"difficulty": 0}).stages if not stage.by_name}
 EXPLODE, VALIDATE = STAGES["facts.explode"], STAGES["facts.validate"]
 CHALLENGES = STAGES["facts.challenges.d0"]
 
