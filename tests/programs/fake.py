@@ -31,16 +31,20 @@ def main(words: list[str]) -> None:
         "prompt": prompt, "environment": sorted(os.environ), "folder": str(Path.cwd()), "read": sys.stdin.read(),
     }  # fmt: skip
     with Books(home) as books:
+        earlier = books.read(home, "start")
         said = _said(manners, books, keys)
         books.note({**start, "said": said is not None})
     _start_others(home, manners)
     if manners.get("meets"):  # both have started before either answers
         _wait(lambda: len(Books.read(home, "start")) >= int(manners["meets"]))
-    if manners.get("hangs"):
+    if set(manners.get("hangs", ())) & set(keys):
         if manners.get("stubborn"):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         Path(home, f"hangs-{os.getpid()}").touch()
-        _wait(lambda: not (home / "manners.json").exists() or (home / "go").exists())
+        _wait(lambda: False)
+    if manners.get("kills_guard") in keys and sum(manners["kills_guard"] in each["keys"] for each in earlier) == 0:
+        os.kill(os.getppid(), signal.SIGKILL)
+        _wait(lambda: False)
     if said is not None:
         sys.stderr.write(said.get("errors", ""))
         sys.stdout.write(said.get("out", ""))

@@ -60,11 +60,14 @@ class Robot:
         return most
 
     @property
+    def children(self) -> list[int]:
+        """Processes that it has started, and theirs."""
+        return [pid for line in fake.Books.read(self.home, "child") for pid in line["pids"]]
+
+    @property
     def left(self) -> list[int]:
         """Processes of it that still run: programs, and what they have started."""
-        pids = [start["pid"] for start in self.starts]
-        pids += [pid for line in fake.Books.read(self.home, "child") for pid in line["pids"]]
-        return [pid for pid in pids if runs(pid)]
+        return [pid for pid in [start["pid"] for start in self.starts] + self.children if runs(pid)]
 
     def hangs(self, count: int) -> bool:
         return len(list(self.home.glob("hangs-*"))) >= count

@@ -252,16 +252,16 @@ async def _run(arguments: tuple[str, ...], folder: Path, environment: Mapping[st
 
 
 async def _whole(guard: asyncio.subprocess.Process) -> bytes:
-    """Standard output; one that does not end ends the program."""
+    """Standard output to its end; one that is too long ends the program."""
     if guard.stdout is None:
         raise AssertionError("the output is a pipe")
     parts, size = [], 0
     while part := await guard.stdout.read(65_536):
-        parts.append(part)
-        size += len(part)
-        if size > LONGEST_ANSWER:
+        if size <= LONGEST_ANSWER:
+            parts.append(part)
+            size += len(part)
+        else:
             _let_go(guard)
-            break
     return b"".join(parts)
 
 
