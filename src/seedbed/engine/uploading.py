@@ -263,13 +263,14 @@ class _Cells:
 
     def _writes(self, answers: Sequence[Waiting]) -> list[CellWrite]:
         """Only what might be written at export is written."""
-        writes = []
-        for key, _, _, fingerprint, before, output in answers:
-            cells = output if type(output) is dict else output_cells(self.relation, output)
-            if cells.keys() != before.keys():
-                cells = {name: cells.get(name) for name in before}
-            writes.append(CellWrite(key, fingerprint, before, cells))
-        return writes
+        if not answers:
+            return []
+        keys, _, _, prints, before, output = zip(*answers, strict=True)
+        return list(map(CellWrite._make, zip(keys, prints, before, map(self._after, before, output), strict=True)))
+
+    def _after(self, before: Mapping[str, Any], output: Any) -> Mapping[str, Any]:
+        cells = output if type(output) is dict else output_cells(self.relation, output)
+        return cells if cells.keys() == before.keys() else {name: cells.get(name) for name in before}
 
     def _view(self) -> str | None:
         source = self.uploading.stage.source.name

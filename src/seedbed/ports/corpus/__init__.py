@@ -149,7 +149,9 @@ class Corpus(Protocol):
         fingerprint: Fingerprint,
         source: str | None = None,
     ) -> Iterator[Written]:
-        """Compare and write in transactions short enough for other users (≤ 5,000 rows, about 50 ms).
+        """Compare and write in transactions short enough for other users (≤ 5,000 rows, at most 50 ms).
+
+        What was compared before a transaction counts in it if nobody wrote meanwhile; else it compares again.
 
         Now = after: already; inputs match and now = before: written, with a backup row in the same
         transaction; else drifted. ``source`` is the view whose row the fingerprint is taken from.

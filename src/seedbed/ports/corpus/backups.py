@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
 from seedbed.ports.corpus import sqlite
-from seedbed.ports.corpus.cells import packed, unpacked
+from seedbed.ports.corpus.cells import all_packed, packed, unpacked
 from seedbed.ports.corpus.connections import Session
 from seedbed.ports.corpus.descriptions import BACKUP_TABLE, Catalogue
 
@@ -38,16 +37,19 @@ _FORGET = (
     f"UPDATE {BACKUP_TABLE} SET before = ?, after = ?, undone_at = coalesce(undone_at, ?) "  # noqa: S608
     "WHERE release = ? AND number = ?"
 )
-_SHARED = ("release", "op", "table_name", "key_columns", "at")
-_OWN = ("number", "key", "parent", "before", "after")
-"""Columns that many rows of a batch share, and those in which each row has its own value."""
+_WRITES = sqlite.all_at_once(
+    BACKUP_TABLE, "number", ("release", "op", "at", "parent", "table_name", "key_columns"), ("key", "before", "after")
+)
+_INSERTS = sqlite.all_at_once(
+    BACKUP_TABLE, "number", ("release", "op", "at", "before"), ("table_name", "key_columns", "key", "parent", "after")
+)
 
 
 Clean = Callable[[str, str, Mapping[str, Any]], Mapping[str, Any]]
 """Cells as they are to be remembered, by the release, the key of the outcome, and the cells."""
 
-Told = tuple[Literal["write", "insert"], str, str, str, str, Mapping[str, Any], Mapping[str, Any]]
-"""What is backed up: op, table, key columns, key, parent, cells before (none for a row that is made) and after."""
+RowMade = tuple[str, str, str, str, Mapping[str, Any]]
+"""Table, key columns, key, parent, and the cells of a row that was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +78,29 @@ class Backups:
         self._session = session
         self._catalogue = catalogue
         self._clock = clock
-        self._insert = sqlite.all_at_once(BACKUP_TABLE, _SHARED, _OWN)
         self._create = session.compiled(CreateTable(BACKUPS, if_not_exists=True))
 
     @property
     def exists(self) -> bool:
         return self._catalogue.has(BACKUP_TABLE)
 
-    def record(self, release: str, entries: Sequence[Told]) -> None:
-        """Append entries; call it in the transaction that does what they tell."""
-        if not entries:
+    def record_writes(self, release: str, table: str, key_columns: str, written: str) -> None:
+        """Append rows' keys and cells before and after, all packed; in the transaction that writes them."""
+        self._session.run(self._create)
+        place = (self._next(release), release, "write", self._now(), "", table, key_columns)
+        self._session.run(_WRITES, (*place, written))
+
+    def record_inserts(self, release: str, rows: Sequence[RowMade]) -> None:
+        """Append rows that were made; in the transaction that makes them."""
+        if not rows:
             return
         self._session.run(self._create)
-        last = self._session.scalar(sa.select(sa.func.max(_C.number)).where(_C.release == release)) or 0
-        alike: dict[tuple[str, str, str], list[tuple[int, str, str, str, str]]] = {}
-        for number, (op, table, columns, key, parent, before, after) in enumerate(entries, last + 1):
-            alike.setdefault((op, table, columns), []).append((number, key, parent, packed(before), packed(after)))
-        for what, rows in alike.items():
-            self._session.run(self._insert, (release, *what, self._now(), orjson.dumps(rows).decode()))
+        place = (self._next(release), release, "insert", self._now(), "{}")
+        self._session.run(_INSERTS, (*place, all_packed(rows)))
+
+    def _next(self, release: str) -> int:
+        last = self._session.scalar(sa.select(sa.func.max(_C.number)).where(_C.release == release))
+        return int(last or 0) + 1
 
     def mark_undone(self, release: str, numbers: Sequence[int]) -> None:
         if not numbers:

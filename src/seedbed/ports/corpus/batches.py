@@ -13,8 +13,8 @@ from seedbed.ports.corpus.connections import Declined, Session
 T = TypeVar("T")
 R = TypeVar("R")
 
-AIM = 0.03
-"""Seconds that a transaction should take; other users of the database wait that long at most."""
+AIM = 0.02
+"""Seconds that a transaction should take. A busy disk may double it, and others should wait 50 ms at most."""
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -57,11 +57,19 @@ def same(now: Any, value: Any, logical: LogicalType) -> bool:
 
 def packed(cells: Mapping[str, Any]) -> str:
     """Cells as JSON that gives each value back with its type."""
+    return orjson.dumps(packable(cells), default=_tagged).decode()
+
+
+def all_packed(entries: Sequence[tuple[str | Mapping[str, Any], ...]]) -> str:
+    """A JSON array of entries, each an array of texts and of :func:`packable` cells, these as they are packed alone."""
+    return orjson.dumps(entries, default=_tagged).decode()
+
+
+def packable(cells: Mapping[str, Any]) -> Mapping[str, Any]:
     for value in cells.values():
         if type(value) is float and not math.isfinite(value):  # orjson would make it null
-            cells = {name: _tagged(value) for name, value in cells.items()}
-            break
-    return orjson.dumps(cells, default=_tagged).decode()
+            return {name: _tagged(value) for name, value in cells.items()}
+    return cells
 
 
 def unpacked(text: str) -> dict[str, Any]:

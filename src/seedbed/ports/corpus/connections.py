@@ -102,10 +102,9 @@ class Session:
     def in_transaction(self) -> bool:
         return self._driver.in_transaction
 
-    @property
-    def changes(self) -> int:
-        """Rows that this connection has changed since it was opened."""
-        return self._driver.total_changes
+    def moment(self) -> tuple[int, int]:
+        """Equal as long as nothing was written: no other connection has committed, this one has changed no row."""
+        return self.catalogue(sqlite.DATA_VERSION)[0][0], self._driver.total_changes
 
     def compiled(self, statement: sa.ClauseElement, names: Sequence[str] | None = None) -> str:
         """The text of a statement for :meth:`run`; ``names`` are the columns of an insert."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from seedbed.ports.corpus import sqlite
 from seedbed.ports.corpus.connections import Session
 from seedbed.ports.corpus.descriptions import Relation
 from seedbed.ports.corpus.functions import fold
@@ -30,7 +29,7 @@ class NaturalKeys:
 
     def ready(self, relation: Relation, columns: tuple[str, ...]) -> None:
         """Have the natural key folded as the table is now."""
-        if self._state != self._present():
+        if self._state != self._session.moment():
             self.forget()
         if not self._exists(self._tables.get((relation.name, columns))):
             self._tables[relation.name, columns] = self._folded(relation, columns)
@@ -38,7 +37,7 @@ class NaturalKeys:
 
     def keep(self) -> None:
         """What this connection changed up to here is folded too."""
-        self._state = self._present()
+        self._state = self._session.moment()
 
     def forget(self) -> None:
         for name in self._tables.values():
@@ -78,9 +77,6 @@ class NaturalKeys:
         """A table that was made in a transaction is gone with it."""
         found = "SELECT 1 FROM sqlite_temp_master WHERE name = ?"
         return name is not None and bool(self._session.catalogue(found, name))
-
-    def _present(self) -> tuple[int, int]:
-        return self._session.catalogue(sqlite.DATA_VERSION)[0][0], self._session.changes
 
 
 def natural(values: dict[str, Any], columns: tuple[str, ...]) -> bytes | None:

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from seedbed.crashing import point
 from seedbed.errors import SourceError
 from seedbed.ports.corpus import Inserted, NewRow
-from seedbed.ports.corpus.backups import Backups, Told
+from seedbed.ports.corpus.backups import Backups, RowMade
 from seedbed.ports.corpus.batches import Pace, cut, settle
-from seedbed.ports.corpus.cells import same, stored
+from seedbed.ports.corpus.cells import packable, same, stored
 from seedbed.ports.corpus.connections import Declined, Session
 from seedbed.ports.corpus.descriptions import Catalogue, Relation
 from seedbed.ports.corpus.duplicates import NaturalKeys, natural
@@ -47,7 +47,7 @@ class Inserter:
             self._fold(batch)  # again only where another program wrote just before the lock was ours
             fates = self._stored(batch)
             stored_rows = [c for c, fate in zip(batch, fates, strict=True) if fate.fate == "stored"]
-            backups.record(release, [self._told(candidate) for candidate in stored_rows])
+            backups.record_inserts(release, [self._told(candidate) for candidate in stored_rows])
             self._natural.keep()
             point("before rows commit")
             return fates
@@ -183,11 +183,11 @@ class Inserter:
         taken.take(candidate)
         return Inserted(row, "stored")
 
-    def _told(self, candidate: Candidate) -> Told:
+    def _told(self, candidate: Candidate) -> RowMade:
         row, relation = candidate.row, self._relation(candidate.row.table)
         key = relation.table.key[0]
         text = key_text([candidate.values[key]])
-        return "insert", row.table, json.dumps([key]), text, row.parent, {}, candidate.values
+        return row.table, json.dumps([key]), text, row.parent, packable(candidate.values)
 
 
 class Taken:

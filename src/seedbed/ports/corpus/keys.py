@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -82,8 +83,13 @@ def all_values_of(keys: Sequence[str]) -> list[tuple[Any, ...]]:
         found = orjson.loads(f"[{','.join(keys)}]")
     except orjson.JSONDecodeError:
         found = []
-    if len(found) != len(keys) or any(type(values) is not list or float in map(type, values) for values in found):
+    if len(found) != len(keys) or set(map(type, found)) - {list}:
         return [values_of(key) for key in keys]
+    flat = list(chain.from_iterable(found))
+    if float in set(map(type, flat)):
+        return [values_of(key) for key in keys]
+    if set(map(len, found)) == {1}:  # most keys
+        return list(zip(flat, strict=True))
     return [tuple(values) for values in found]
 
 

@@ -70,13 +70,23 @@ def engine(path: Path, patience: float) -> Engine:
     return create_engine("sqlite://", creator=connect, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
 
-def all_at_once(table: str, shared: Sequence[str], own: Sequence[str]) -> str:
-    """An insert of many rows in one step: first the values that all share, then a JSON array of each row's own.
+def all_at_once(table: str, number: str, shared: Sequence[str], own: Sequence[str]) -> str:
+    """An insert of many rows in one step: the number of the first, the values that all share, and a JSON array.
 
-    Own values are texts and whole numbers. Row by row it takes half as long again, and other threads wait.
+    The array holds for each row an array of its own values: texts, whole numbers, and objects, which are stored as
+    their JSON. Row by row it takes half as long again, and other threads wait.
     """
-    values = [*("?" for _ in shared), *(f"json_extract(value, '$[{place}]')" for place in range(len(own)))]
-    return f"INSERT INTO {table} ({', '.join([*shared, *own])}) SELECT {', '.join(values)} FROM json_each(?)"  # noqa: S608
+    values = ["? + key", *("?" for _ in shared), *(f"json_extract(value, '$[{place}]')" for place in range(len(own)))]
+    columns = ", ".join([number, *shared, *own])
+    return f"INSERT INTO {table} ({columns}) SELECT {', '.join(values)} FROM json_each(?)"  # noqa: S608
+
+
+def update_many(table: str, cells: Sequence[str], keys: Sequence[str], *, rows: int) -> str:
+    """An update of so many rows in one step; for each row the new cells are bound, then its key. Names are quoted."""
+    row = f"({', '.join('?' * (len(cells) + len(keys)))})"
+    sets = ", ".join(f"{name} = seedbed_new.column{at}" for at, name in enumerate(cells, 1))
+    same = " AND ".join(f"{table}.{name} = seedbed_new.column{at}" for at, name in enumerate(keys, len(cells) + 1))
+    return f"UPDATE {table} SET {sets} FROM (VALUES {', '.join([row] * rows)}) AS seedbed_new WHERE {same}"  # noqa: S608
 
 
 def orders_by_code_point(connection: Connection) -> bool:

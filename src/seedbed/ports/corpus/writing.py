@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import count, repeat
+from itertools import repeat
 from operator import attrgetter, eq
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ import orjson
 
 from seedbed.crashing import point
 from seedbed.ports.corpus import CellWrite, Fingerprint, Written
-from seedbed.ports.corpus.backups import Backups, Told
+from seedbed.ports.corpus.backups import Backups
 from seedbed.ports.corpus.batches import Pace, attempt, cut, settle
-from seedbed.ports.corpus.cells import AS_IT_IS, same, shown, stored
+from seedbed.ports.corpus.cells import AS_IT_IS, all_packed, packable, same, shown, stored
 from seedbed.ports.corpus.connections import Declined, Session
 from seedbed.ports.corpus.descriptions import Relation
 from seedbed.ports.corpus.keys import KeyedRows, all_values_of
@@ -41,6 +41,25 @@ class Change(NamedTuple):
     before: Mapping[str, Any]
 
 
+class Plain(NamedTuple):
+    """A batch that nothing stands against: for each row its new cells and then its key, and the backup of all."""
+
+    names: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    packed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A batch held against the rows of one moment; ``changes`` is empty where all of it is plain."""
+
+    batch: Sequence[CellWrite]
+    moment: tuple[int, int]
+    fates: list[Written]
+    changes: list[Change]
+    plain: Plain | None = None
+
+
 class Writer:
     """Compares and writes cells of one table. Kept from page to page: it learns its pace, and has its statements."""
 
@@ -58,35 +77,48 @@ class Writer:
 
     def write(self, release: str, writes: Iterable[CellWrite], backups: Backups) -> Iterator[Written]:
         """Fates in the order of the writes, each batch's after its commit."""
-
-        def work(batch: Sequence[CellWrite]) -> list[Written]:
-            return self._apply(release, batch, backups)
-
         pace = self._pace
         for batch in cut(writes, pace, attrgetter("key")):
+            compared = self._compared(batch)
+
+            def work(part: Sequence[CellWrite], found: Compared = compared) -> list[Written]:
+                # Another program may have written since; or it is a part of a batch that was declined.
+                still = part is found.batch and self._session.moment() == found.moment
+                return self._apply(release, found if still else self._compared(part), backups)
+
             yield from settle(self._session, batch, work, _refused, pace)
 
     def preview(self, writes: Iterable[CellWrite]) -> Iterator[Written]:
         """The same fates without writing; constraints are not foreseen."""
         for batch in cut(writes, Pace(), attrgetter("key")):
-            yield from self._judged(batch)[0]
+            yield from self._compared(batch).fates
 
-    def _apply(self, release: str, batch: Sequence[CellWrite], backups: Backups) -> list[Written]:
-        fates, changes = self._judged(batch)
-        declined = attempt(self._session, changes, self._updates.run)
-        for change, words in declined:
-            fates[change.place] = _refused(change.write, words)
-        if declined:
-            changes = [change for change in changes if fates[change.place].fate == "applied"]
-        backups.record(release, self._told(changes))
+    def _apply(self, release: str, found: Compared, backups: Backups) -> list[Written]:
+        fates, packed = found.fates, ""
+        if found.plain is not None:
+            if attempt(self._session, [found.plain], self._write_plain):
+                return self._apply(release, self._compared(found.batch, one_by_one=True), backups)
+            packed = found.plain.packed
+        elif found.changes:
+            for change, words in attempt(self._session, found.changes, self._updates.run):
+                fates[change.place] = _refused(change.write, words)
+            told = [(c.write.key, packable(c.before), packable(c.cells)) for c in found.changes if _stands(fates, c)]
+            packed = all_packed(told) if told else ""
+        if packed:
+            backups.record_writes(release, self._target.relation.name, self._key_columns, packed)
         point("before cells commit")
         return fates
 
-    def _told(self, changes: Sequence[Change]) -> list[Told]:
-        table, columns = self._target.relation.name, self._key_columns
-        return [("write", table, columns, write.key, "", before, cells) for _, write, _, cells, before in changes]
+    def _write_plain(self, plain: Sequence[Plain]) -> None:
+        for names, rows, _ in plain:
+            self._updates.write(names, rows)
 
-    def _judged(self, batch: Sequence[CellWrite]) -> tuple[list[Written], list[Change]]:
+    def _compared(self, batch: Sequence[CellWrite], *, one_by_one: bool = False) -> Compared:
+        """What can be done before the lock is taken, so that others wait for the writing only.
+
+        It holds as long as nobody wrote meanwhile, which is looked at under the lock.
+        """
+        moment = self._session.moment()
         keys = all_values_of([write.key for write in batch])
         asked = [key for key in keys if len(key) == len(self._target.key)]
         rows, twice = self._rows.by_key(asked)
@@ -94,39 +126,47 @@ class Writer:
         if self._source_rows is not None:
             sources, seen_twice = self._source_rows.by_key(asked)
             twice |= seen_twice
-        if not twice and self._plain(batch, [rows.get(key) for key in keys], [sources.get(key) for key in keys]):
-            texts, _, before, after = zip(*batch, strict=True)
-            applied = zip(texts, repeat("applied"), repeat(""))
-            return list(map(Written._make, applied)), list(map(Change._make, zip(count(), batch, keys, after, before)))
-        return self._one_by_one(batch, keys, rows, sources, twice)
+        if not twice and not one_by_one:
+            there = [row for key in keys if (row := rows.get(key)) is not None]
+            shown = there if sources is rows else [row for key in keys if (row := sources.get(key)) is not None]
+            if plain := self._plain(batch, keys, there, shown):
+                fates = zip((write.key for write in batch), repeat("applied"), repeat(""))
+                return Compared(batch, moment, list(map(Written._make, fates)), [], plain)
+        return Compared(batch, moment, *self._one_by_one(batch, keys, rows, sources, twice))
 
     def _plain(
         self,
         batch: Sequence[CellWrite],
-        rows: Sequence[dict[str, Any] | None],
-        sources: Sequence[dict[str, Any] | None],
-    ) -> bool:
-        """Whether all rows are exactly what they were at export, and new cells need no change of type.
+        keys: Sequence[tuple[Any, ...]],
+        there: Sequence[dict[str, Any]],
+        shown: Sequence[dict[str, Any]],
+    ) -> Plain | None:
+        """If all rows are exactly what they were at export, and new cells need no change of type.
 
         So it is nearly always; and a whole batch can be compared in a quarter of the time of its rows.
         """
-        names = tuple(batch[0].after)
-        there = [row for row in rows if row is not None]
-        shown = [row for row in sources if row is not None]
-        if not len(there) == len(shown) == len(batch):
-            return False
-        if any(write.after.keys() != write.before.keys() or tuple(write.after) != names for write in batch):
-            return False
-        self._updates.statement(names)
+        texts, prints, befores, afters = zip(*batch, strict=True)
+        names: tuple[str, ...] = tuple(afters[0])
+        if not names or not len(there) == len(shown) == len(batch):
+            return None
+        if set(map(tuple, afters)) != {names} or set(map(tuple, befores)) != {names}:
+            return None
+        self._updates.check(names)
+        columns = []
         for name in names:
             now = [row[name] for row in there]
-            before = [write.before[name] for write in batch]
-            after = [write.after[name] for write in batch]
-            if now != before or list(map(type, now)) != list(map(type, before)):
-                return False
+            before = [cells[name] for cells in befores]
+            after = [cells[name] for cells in afters]
+            kinds = list(map(type, now))
+            if now != before or kinds != list(map(type, before)) or float in kinds:
+                return None
             if any(map(eq, now, after)) or not set(map(type, after)) <= self._kept[name]:
-                return False
-        return list(map(self._target.fingerprint, shown)) == [write.fingerprint for write in batch]
+                return None
+            columns.append(after)
+        if list(map(self._target.fingerprint, shown)) != list(prints):
+            return None
+        rows = list(zip(*columns, *zip(*keys, strict=True), strict=True))
+        return Plain(names, rows, all_packed(list(zip(texts, befores, afters, strict=True))))
 
     def _one_by_one(
         self,
@@ -141,7 +181,7 @@ class Writer:
         names: tuple[str, ...] = ()
         for write, key in zip(batch, keys, strict=True):
             if names != (names := tuple(write.after)):
-                self._updates.statement(names)
+                self._updates.check(names)
             found = self._fate(write, rows.get(key), sources.get(key), key in twice)
             if isinstance(found, Written):
                 fates.append(found)
@@ -197,6 +237,10 @@ class Writer:
         if self._target.fingerprint(source) != write.fingerprint:
             return "input changed since export"
         return ""
+
+
+def _stands(fates: Sequence[Written], change: Change) -> bool:
+    return fates[change.place].fate == "applied"
 
 
 def _refused(write: CellWrite, words: str) -> Written:
