@@ -216,7 +216,7 @@ def test_stored_counts_of_an_older_state_are_made_when_it_is_opened(table: Table
         columns = "intent, kind, nano, stage, run, model, served, at, input, cached, answered, reasoning, saved"
         db.execute(f"insert into till select {columns} from before")
         later = ("pilots", "decisions", "signatures", "signature_use", "signed_runs", "signature_room")
-        for name in ("counts", "sums", "worked", "before", "leases", "prices", "quarters", *later):
+        for name in ("counts", "sums", "worked", "before", "leases", "prices", "quarters", "spent", *later):
             db.execute(f"drop table {name}")
         for name in ("outcomes_by_time", "outcomes_not_accepted", "outcomes_made_up"):
             db.execute(f"drop index {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seedbed.errors import Corrupt, DiskFull, StoreNewer
-from seedbed.ports.state import MadeRow, Release, RoundRow, RunRow, State, TillEntry, Uploaded
+from seedbed.ports.state import MadeRow, Release, RoundRow, RunRow, Spending, State, TillEntry, Uploaded
 from seedbed.ports.state.migrations import STEPS, migrate
 from seedbed.ports.state.sqlite import SqliteState, open_state
 from seedbed.records import OUTCOME_STATES, Finding, Outcome, OutcomeState, Usage
@@ -450,7 +450,11 @@ entries = st.lists(
         entry,
         st.sampled_from(["a", "b", "c", "d"]),
         st.none() | st.integers(0, 100),
-        st.sampled_from(["settle", "doubt"]),
+        st.sampled_from(["settle", "doubt", "adopt", "price"]),
+        usage=st.builds(Usage, *[st.integers(0, 9)] * 4),
+        run=st.sampled_from(["run-1", "run-2"]),
+        model=st.sampled_from(["x/y", "x/z"]),
+        saved=st.integers(0, 9),
     ),
     max_size=12,
 )
@@ -462,10 +466,29 @@ def test_the_stored_sums_are_what_summing_finds(opened: OpenState, told: list[Ti
     state, stage = opened(), f"s{next(FRESH)}"
     for one in told:
         state.settle([], [replace(one, intent=f"{stage}-{one.intent}", stage=stage)])
-    summed = {one.group[0]: (one.nano, one.doubtful, one.unknown, one.calls) for one in state.spending(["stage"])}
-    stored = {name: (one.nano, one.doubtful, one.unknown, one.calls) for name, one in state.money().items()}
+    kept = state.spending(["run", "stage", "model"])
+    looked = state.spending(["run", "stage", "model", "kind"])  # at each entry
+    stored = state.money()
     state.close()
-    assert stored == summed
+    told_by = {one.group: amounts(one) for one in kept if one.group[1] == stage}
+    assert told_by == added(one for one in looked if one.group[1] == stage)
+    of_stage = added((one for one in kept if one.group[1] == stage), groups=slice(1, 2))
+    nothing = Spending((stage,), 0, 0, 0, 0, Usage())
+    assert amounts(stored.get(stage, nothing))[:4] == of_stage.get((stage,), amounts(nothing))[:4]
+
+
+def amounts(one: Spending) -> tuple[int, ...]:
+    usage = one.usage
+    tokens = (usage.input, usage.cached, usage.output, usage.reasoning)
+    return one.nano, one.doubtful, one.unknown, one.calls, *tokens, one.saved
+
+
+def added(rows: Iterable[Spending], groups: slice = slice(3)) -> dict[tuple[str, ...], tuple[int, ...]]:
+    found: dict[tuple[str, ...], tuple[int, ...]] = {}
+    for one in rows:
+        group = one.group[groups]
+        found[group] = tuple(map(sum, zip(found.get(group, (0,) * 9), amounts(one), strict=True)))
+    return found
 
 
 def test_without_an_entry_no_money_was_spent(state: State) -> None:
@@ -932,3 +955,21 @@ def test_a_full_disk_is_a_pause(place: Path) -> None:
         state.settle(outcome(n, output="x" * 500) for n in range(1000))
     state.close()
     assert caught.value.exit_code == 75
+
+
+@pytest.mark.parametrize("by", [[], ["stage"], ["run"], ["stage", "model"]])
+@pytest.mark.parametrize("run", [None, "run-1"])
+def test_what_a_run_begins_and_ends_with_does_not_look_at_each_entry(
+    place: Path, by: list[str], run: str | None
+) -> None:
+    state = open_state(place)
+    state.settle([], [entry("a", 1)])
+    asked: list[str] = []
+    state._db.set_trace_callback(asked.append)
+    state.spending(by, run=run)
+    state.unpriced()
+    state.money()
+    state._db.set_trace_callback(None)
+    steps = [row[-1] for query in asked for row in state._db.execute(f"explain query plan {query}")]
+    assert [step for step in steps if "till" in step] == []
+    state.close()

@@ -490,7 +490,9 @@ def missing_of_round(state: State, work: OpenRound) -> list[str]:
     missing: list[str] = []
     after = ""
     for keys in work.worklist.keys_sorted():
-        settled = set(state.keys_of_round(work.id, after=after, up_to=keys[-1]))
-        missing.extend(key for key in keys if key not in settled)
+        found = state.keys_of_round(work.id, after=after, up_to=keys[-1])
+        if found != keys:
+            settled = set(found)
+            missing.extend(key for key in keys if key not in settled)
         after = keys[-1]
     return missing

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from seedbed.crashing import point
 from seedbed.ports.folders import make_folder
 from seedbed.ports.refusals import of_sqlite
@@ -148,22 +150,29 @@ class Worklist:
     def key_pages(self, *, after: int = 0, size: int = 5000) -> Iterator[list[str]]:
         """Keys in the order of their places, which follow each other."""
         while True:
-            rows = self._db.execute(
-                "select seq, item from items where seq > ? order by seq limit ?", (after, size)
-            ).fetchall()
-            if not rows:
+            keys, last = self._db.execute(  # in one text: half the time of as many rows
+                "select json_group_array(item), max(seq) from"
+                " (select seq, item from items where seq > ? order by seq limit ?)",
+                (after, size),
+            ).fetchone()
+            if last is None:
                 return
-            yield [row[1] for row in rows]
-            after = rows[-1][0]
+            yield orjson.loads(keys)
+            after = last
 
     def keys_sorted(self, *, size: int = 5000) -> Iterator[list[str]]:
         """Keys in the order of their text."""
         after = ""
-        while rows := self._db.execute(
-            "select item from items where item > ? order by item limit ?", (after, size)
-        ).fetchall():
-            yield [row[0] for row in rows]
-            after = rows[-1][0]
+        while True:
+            keys, last = self._db.execute(
+                "select json_group_array(item), max(item) from"
+                " (select item from items where item > ? order by item limit ?)",
+                (after, size),
+            ).fetchone()
+            if last is None:
+                return
+            yield orjson.loads(keys)
+            after = last
 
     def key_at(self, place: int) -> str | None:
         row = self._db.execute("select item from items where seq = ?", (place,)).fetchone()

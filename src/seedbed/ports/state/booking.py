@@ -23,8 +23,15 @@ DOUBTFUL = "case when kind in ('doubt', 'refund') then coalesce(nano, 0) else 0 
 """What an entry adds to the sums of the same name."""
 
 _CHUNK = 500
-_Sums = dict[tuple[str, int], list[int]]
-"""(stage, quarter of an hour) → nano, doubtful, unknown, calls."""
+SUMS = f"coalesce(sum(nano), 0), coalesce(sum({DOUBTFUL}), 0), coalesce(sum({UNKNOWN}), 0), coalesce(sum({CALLS}), 0)"
+TOKENS = "input, cached, answered, reasoning, saved"
+SPENT = "nano, doubtful, unknown, calls"
+TOKEN_SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in TOKENS.split(", "))
+SPENT_SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in SPENT.split(", "))
+"""The same nine sums over entries (``SUMS, TOKEN_SUMS``) and over ``spent`` (``SPENT_SUMS, TOKEN_SUMS``)."""
+
+_Sums = dict[tuple[str, int, str, str], list[int]]
+"""(stage, quarter of an hour, run, model) → nano, doubtful, unknown, calls, and the five of ``TOKENS``."""
 
 
 def book(db: sqlite3.Connection, entries: Sequence[TillEntry]) -> None:
@@ -73,27 +80,31 @@ def _insert(db: sqlite3.Connection, entries: Sequence[TillEntry]) -> None:
 
 def _of_entries(entries: Sequence[TillEntry]) -> _Sums:
     """Of entries that are new and of which no two are of one intent."""
-    sums: _Sums = defaultdict(lambda: [0, 0, 0, 0])
+    sums: _Sums = defaultdict(lambda: [0] * 9)
     for entry in entries:
-        own = sums[entry.stage, entry.at // QUARTER]
+        own = sums[entry.stage, entry.at // QUARTER, entry.run, entry.model]
         nano = entry.nano or 0
         own[0] += nano
         own[1] += nano if entry.kind in ("doubt", "refund") else 0
         own[2] += (entry.nano is None) - (entry.kind == "price")
         own[3] += entry.kind != "price"
+        usage = entry.usage
+        for place, more in enumerate((usage.input, usage.cached, usage.output, usage.reasoning, entry.saved), 4):
+            own[place] += more
     return sums
 
 
 def _of_intents(db: sqlite3.Connection, intents: Sequence[str]) -> _Sums:
-    sums: _Sums = defaultdict(lambda: [0, 0, 0, 0])
+    sums: _Sums = defaultdict(lambda: [0] * 9)
     for chunk in _chunks(intents):
         rows = db.execute(
-            f"select stage, at / {QUARTER}, coalesce(sum(nano), 0), sum({DOUBTFUL}), sum({UNKNOWN}), sum({CALLS})"  # noqa: S608
-            f" from till where intent in ({_marks(chunk)}) group by 1, 2",
+            f"select stage, at / {QUARTER}, run, model, {SUMS}, {TOKEN_SUMS}"  # noqa: S608
+            f" from till where intent in ({_marks(chunk)}) group by 1, 2, 3, 4",
             chunk,
         )
-        for stage, quarter, *found in rows:
-            sums[stage, quarter] = [own + more for own, more in zip(sums[stage, quarter], found, strict=True)]
+        for stage, quarter, run, model, *found in rows:
+            place = stage, quarter, run, model
+            sums[place] = [own + more for own, more in zip(sums[place], found, strict=True)]
     return sums
 
 
@@ -102,12 +113,18 @@ def _add(db: sqlite3.Connection, sums: _Sums) -> None:
         "insert into sums (stage, nano, doubtful, unknown, calls) values (?, ?, ?, ?, ?) on conflict (stage) do update"
         " set nano = nano + excluded.nano, doubtful = doubtful + excluded.doubtful,"
         " unknown = unknown + excluded.unknown, calls = calls + excluded.calls",
-        [(stage, *own) for (stage, _), own in sums.items() if any(own)],
+        [(stage, *own[:4]) for (stage, *_), own in sums.items() if any(own[:4])],
     )
     db.executemany(
         "insert into quarters (quarter, nano, unknown) values (?, ?, ?) on conflict (quarter) do update"
         " set nano = nano + excluded.nano, unknown = unknown + excluded.unknown",
-        [(quarter, own[0], own[2]) for (_, quarter), own in sums.items() if any(own)],
+        [(quarter, own[0], own[2]) for (_, quarter, *_), own in sums.items() if own[0] or own[2]],
+    )
+    names = f"{SPENT}, {TOKENS}".split(", ")
+    db.executemany(
+        f"insert into spent (run, stage, model, {', '.join(names)}) values ({_marks(['?'] * 12)})"  # noqa: S608
+        f" on conflict (run, stage, model) do update set {', '.join(f'{n} = {n} + excluded.{n}' for n in names)}",
+        [(run, stage, model, *own) for (stage, _, run, model), own in sums.items()],
     )
 
 

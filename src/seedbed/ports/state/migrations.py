@@ -258,6 +258,22 @@ _V8 = "drop trigger summed_in"
 """The sums are kept for many entries at once (``booking.py``)."""
 
 
+_V9 = """
+create table spent (
+  run text not null, stage text not null, model text not null, nano integer not null, doubtful integer not null,
+  unknown integer not null, calls integer not null, input integer not null, cached integer not null,
+  answered integer not null, reasoning integer not null, saved integer not null, primary key (run, stage, model)
+) without rowid
+--
+insert into spent select run, stage, model, coalesce(sum(nano), 0),
+  sum(case when kind in ('doubt', 'refund') then coalesce(nano, 0) else 0 end),
+  sum((nano is null) * (case kind when 'refund' then -1 else 1 end) - (kind = 'price')),
+  sum(case kind when 'refund' then -1 when 'price' then 0 else 1 end),
+  sum(input), sum(cached), sum(answered), sum(reasoning), sum(saved) from till group by 1, 2, 3
+"""
+"""What each run, stage and model came to: the till grows with every call, and runs begin and end with these sums."""
+
+
 def _v1(connection: sqlite3.Connection) -> None:
     for statement in _V1.split(";\n"):
         if statement.strip():
@@ -297,7 +313,12 @@ def _v8(connection: sqlite3.Connection) -> None:
     connection.execute(_V8)
 
 
-STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4, _v5, _v6, _v7, _v8)
+def _v9(connection: sqlite3.Connection) -> None:
+    for statement in _V9.split("--\n"):
+        connection.execute(statement)
+
+
+STEPS: Sequence[Callable[[sqlite3.Connection], None]] = (_v1, _v2, _v3, _v4, _v5, _v6, _v7, _v8, _v9)
 
 
 def migrate(

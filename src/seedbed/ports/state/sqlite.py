@@ -57,6 +57,8 @@ _GROUPS = {
     "day": "date(at / 1000, 'unixepoch')",
     "quarter": "at / 900000",
 }
+_KEPT = frozenset(("run", "stage", "model"))
+"""Groups by which the sums of the till are stored; any other looks at each entry."""
 
 
 def open_state(path: Path) -> SqliteState:
@@ -456,13 +458,20 @@ class SqliteState(SqliteGates):
         return [row[0] for row in rows]
 
     def states_of_round(self, round_id: str) -> dict[str, int]:
-        rows = self._db.execute("select state, count(*) from outcomes where round = ? group by state", (round_id,))
-        return dict(rows.fetchall())
+        # Grouping costs more than counting, and nearly all are accepted.
+        others: dict[str, int] = dict(
+            self._db.execute(
+                "select state, count(*) from outcomes where round = ? and state != 'accepted' group by state",
+                (round_id,),
+            ).fetchall()
+        )
+        accepted = self.count_of_round(round_id) - sum(others.values())
+        return ({"accepted": accepted} if accepted else {}) | others
 
     def topics_of_round(self, round_id: str, *, limit: int) -> list[str]:
         rows = self._db.execute(  # a row that holds an infinity is no JSON to SQLite
             "select distinct case when json_valid(row) then json_extract(row, '$.topic') end"
-            " from (select row from outcomes where round = ? and row is not null limit ?)",
+            " from (select row from outcomes where round = ? limit ?) where row is not null",
             (round_id, limit),
         )
         return [topic for (topic,) in rows if isinstance(topic, str)]
@@ -472,8 +481,8 @@ class SqliteState(SqliteGates):
 
     def count_of_keys(self, round_id: str, keys: Sequence[str]) -> int:
         row = self._db.execute(
-            f"select count(*) from outcomes o where o.round = ? and {OF_KEYS}",  # noqa: S608
-            (round_id, keys_json(keys)),
+            "select count(*) from json_each(?) k cross join outcomes o where o.round = ? and o.item = k.value",
+            (keys_json(keys), round_id),
         ).fetchone()
         return int(row[0])
 
@@ -481,11 +490,12 @@ class SqliteState(SqliteGates):
         self, round_id: str, *, after: str | None, up_to: str | None = None, limit: int | None = None
     ) -> list[str]:
         end, values = ("", []) if up_to is None else ("and item <= ?", [up_to])
-        rows = self._db.execute(
-            f"select item from outcomes where round = ? and item > ? {end} order by item limit ?",  # noqa: S608
+        (found,) = self._db.execute(  # in one text: half the time of as many rows
+            "select json_group_array(item) from"  # noqa: S608
+            f" (select item from outcomes where round = ? and item > ? {end} order by item limit ?)",
             [round_id, after or "", *values, -1 if limit is None else limit],
-        )
-        return [row[0] for row in rows]
+        ).fetchone()
+        return orjson.loads(found)  # type: ignore[no-any-return]  # a list of texts
 
     def reasons(self, stage: str | None = None) -> list[tuple[str, str, str, int, str]]:
         where, values = ("and o.stage = ?", [stage]) if stage else ("", [])
@@ -627,12 +637,10 @@ class SqliteState(SqliteGates):
         where, values = ("where run = ?", [run]) if run is not None else ("", [])
         head = "".join(f"{group}, " for group in groups)
         tail = f"group by {', '.join(groups)} order by {', '.join(groups)}" if groups else ""
+        kept = _KEPT.issuperset(by)
+        sums, source = (booking.SPENT_SUMS, "spent") if kept else (booking.SUMS, "till")
         rows = self._db.execute(
-            f"select {head} coalesce(sum(nano), 0),"  # noqa: S608
-            f" coalesce(sum({booking.DOUBTFUL}), 0), coalesce(sum({booking.UNKNOWN}), 0),"
-            f" coalesce(sum({booking.CALLS}), 0),"
-            " coalesce(sum(input), 0), coalesce(sum(cached), 0), coalesce(sum(answered), 0),"
-            f" coalesce(sum(reasoning), 0), coalesce(sum(saved), 0) from till {where} {tail}",
+            f"select {head} {sums}, {booking.TOKEN_SUMS} from {source} {where} {tail}",  # noqa: S608
             values,
         )
         n = len(groups)
