@@ -5,6 +5,7 @@ All errors end here, at one edge. Heavy imports stay inside the commands, so tha
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from seedbed.engine.garbage import seldom_collected
 from seedbed.errors import SeedbedError, Stopped, UsageError, of_the_system
 
 GROUPS = {
@@ -139,7 +141,10 @@ def _root(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code."""
-    raise SystemExit(run(sys.argv[1:] if argv is None else argv))
+    with seldom_collected():
+        code = run(sys.argv[1:] if argv is None else argv)
+    gc.freeze()  # all that is left ends with the process: the interpreter need not look it through once more
+    raise SystemExit(code)
 
 
 def run(argv: Sequence[str]) -> int:
