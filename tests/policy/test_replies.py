@@ -307,3 +307,13 @@ def test_each_key_of_a_group_is_answered_or_missing(answers: list[tuple[str, int
     assert set(found.values) | set(found.missing) == keys
     assert not set(found.values) & set(found.missing) and set(found.doubled) <= set(found.missing)
     assert not set(found.unknown) & keys
+
+
+def test_the_outlines_of_a_few_groups_are_kept() -> None:
+    item = ShapeReader({"a": str})
+    assert item.of_group(["k", "l"]) is item.of_group(["k", "l"]) and item.of_group(["k"]) is not item.of_group(["l"])
+    most = 0
+    for number in range(200):
+        item.of_group([str(number)])
+        most = max(most, len(item._groups))
+    assert most == 64

@@ -126,10 +126,11 @@ def _layer_of_string(text: str, bare: str) -> list[Edit]:
 
 def _sequences(text: str, begin: int, end: int) -> Iterator[Edit]:
     """Escapes of a JSON string undone once. Halves of a pair of surrogates stay escapes."""
+    known: dict[str, tuple[str, str]] = {}  # each sequence is kept once
     for found in _SEQUENCE.finditer(text, begin, end):
-        plain = json.loads(f'"{found[0]}"')
+        written, plain = known.get(found[0]) or known.setdefault(found[0], (found[0], json.loads(f'"{found[0]}"')))
         if not "\ud800" <= plain <= "\udfff":
-            yield Edit(found.start(), found[0], plain, "escaped")
+            yield Edit(found.start(), written, plain, "escaped")
 
 
 def _escaped_names(text: str) -> Iterator[Edit]:
@@ -140,10 +141,11 @@ def _escaped_names(text: str) -> Iterator[Edit]:
 
 
 def _entities(text: str, begin: int) -> Iterator[Edit]:
+    known: dict[str, tuple[str, str]] = {}
     for found in _ENTITY.finditer(text, begin):
-        plain = html.unescape(found[0])
-        if "\x00" < plain != found[0]:
-            yield Edit(found.start(), found[0], plain, "entity")
+        written, plain = known.get(found[0]) or known.setdefault(found[0], (found[0], html.unescape(found[0])))
+        if "\x00" < plain != written:
+            yield Edit(found.start(), written, plain, "entity")
 
 
 # ------------------------------------------------------------------------------------ documents
@@ -215,6 +217,7 @@ def _documents(text: str, start: int, outline: Outline, check: Check) -> tuple[l
     examples: list[tuple[int, int]] = []
     pattern = _candidates(outline)
     at, tries = start, 0
+    scan: Scan | None = None
     while (found := pattern.search(text, at)) is not None:
         begin = found.start()
         at = begin + 1
@@ -223,7 +226,7 @@ def _documents(text: str, start: int, outline: Outline, check: Check) -> tuple[l
         tries += 1
         if tries > _TRIES:
             raise NotRepairable("the answer holds too many pieces of JSON", code="tangled")
-        scan = Scan(text)
+        scan = Scan(text, scan)
         try:
             end = _end_of_strict(text, begin, check) or scan.document(begin, outline)
         except NotRepairable:

@@ -120,16 +120,17 @@ class _Frame:
 class Scan:
     """Reads one document of a text; ``edits`` and ``doubts`` grow while it goes."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, before: Scan | None = None) -> None:
+        """``before`` is what read the text from an earlier place: what it has counted stays counted."""
         self.text = text
         self.size = len(text)
         self.edits: list[Edit] = []
         self.doubts: list[str] = []
         self.stack: list[_Frame] = []
         self.blind = True
-        self._quotes = 2_000
-        self._more = True
-        self._values = _VALUES
+        self._quotes: int = 2_000 if before is None else before._quotes
+        self._more: bool = before is None or before._more
+        self._values: int = _VALUES if before is None else before._values
         self._wild: bool | None = None
         self._escapes: bool | None = None
         self._end = 0  # of the last value
@@ -363,6 +364,8 @@ class Scan:
         self._edit(begin, self.text[begin:end], "", "repeated")
 
     def _same(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        if self.text[slice(*one)] == self.text[slice(*other)]:
+            return True
         return self._plain(*one) == self._plain(*other)
 
     def _plain(self, begin: int, end: int) -> str:
