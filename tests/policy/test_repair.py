@@ -371,7 +371,7 @@ def test_a_schema_is_prepared_once_and_again_after_a_change() -> None:
     assert door._reader(schema) is not door._reader(json.loads(json.dumps(schema)))
     schema["required"].append("year")
     assert code(text, schema) == "shape"
-    shape = {"title": str, "text": str}
+    shape: dict[str, Any] = {"title": str, "text": str}
     assert door._reader(shape) is door._reader(shape)
     shape["year"] = int
     assert code(text, shape) == "shape"
