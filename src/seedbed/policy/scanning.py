@@ -1079,20 +1079,23 @@ def _clear(text: str, begin: int, end: int) -> bool:
     return text[begin] not in "/#" and text.find('"', begin, end) < 0
 
 
-_OVER_WORD = re.compile(r'([^"]*)"([^"]{1,24})",\s+([^"]+)|([^"]+),\s+"([^"]{1,24})"[^"]*')
+_OVER_WORD = re.compile(r'([^"]*)"([^"]{1,24})",\s+([^"]+)|([^"]+),\s+"([^"]{1,24}"[^"]*)')
+_SENTENCE_AND_REST = re.compile(r"[¿¡„“«‘(]?[^\W\d_].*\0[^\W\d_].*\s", re.DOTALL)
 
 
 def _may_be_two(text: str) -> bool:
     """Whether a text of a list with a quoted word may be two texts, one quote of which slipped over the word.
 
-    ``number "them", Throw`` is two if sentences begin in capitals here, and ``say "go", then run`` is one.
+    ``number "them", Throw`` may be two. ``Say "go", then run`` is one: it begins as a sentence does, and after the
+    comma goes on as no sentence begins.
     """
     found = _OVER_WORD.fullmatch(text)
     if found is None:
         return False
-    first = found[1].lstrip() or found[2] if found[3] else found[4].lstrip()
-    second = found[3] or found[5]
-    return first[:1].isupper() == second[:1].isupper()
+    first, second = (found[1] + found[2], found[3]) if found[3] else (found[4], found[5])
+    if not _SENTENCE_AND_REST.match(first + "\0" + second):
+        return True
+    return not first.lstrip("¿¡„“«‘(")[0].isupper() or not second[0].islower()
 
 
 def _is_paired(line: str) -> bool:

@@ -21,7 +21,7 @@ _TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STRUCTURAL = frozenset({"quote", "stray", "comma", "bracket", "control", "word", "number"})
 _AFTER_ODD = r"(?!\s|\d|\\[nrt]|d[a-z]\b"
 _ODD_COMMA = re.compile(
-    rf"(?<!\A[A-Za-z])(?<!\s[A-Za-z]),{_AFTER_ODD})|(?<=[A-Za-z]),{_AFTER_ODD}|[A-Za-z](?:\s|\Z))|[\s–—:;(\[{{],|\A,"
+    rf"(?<!\A[A-Za-z])(?<!\s[A-Za-z]),{_AFTER_ODD})|(?<=[A-Za-z]),{_AFTER_ODD}|[A-Za-z](?:\s|\Z))|[\s–—:;(\[{{],|\A,|[^\W\d],\d"
 )
 """A comma as no writer sets it; ``x,y`` is one word, and ``\\,dx`` LaTeX."""
 _ODD_IN_NAME = re.compile(r"[,:;{}\[\]]")
@@ -51,12 +51,13 @@ _SEPARATED = re.compile(
 )
 _GOES_ON = re.compile(r",?[ \t]*[\r\n]")
 _DOUBLE = re.compile("[“”„«»]")
+_PAIRED = re.compile("„[^„“”«»]*[“”]|“[^„“”«»]*”|«[^„“”«»]*»|»[^„“”«»]*«")
 _BREAK_BEFORE = re.compile(r"(?<!\\)\\[nrt]\Z")
 _MEMBER = re.compile(r'\\"[\w $-]{1,40}\\"\s*:\s*\\"|[,{]\s*[\w-]{1,40}\\"\s*:')
 _TOUCHING = re.compile(r'(?<!\s)\\"[^\w\\]?\\"|\\"[^\w\\]?\\"(?!\s)')
 _TOUCHING_TIGHT = re.compile(r'(?<!\s)\\"[^\w\s\\]?\\"|\\"[^\w\s\\]?\\"(?!\s)')
-_COMMA_NEAR_END = re.compile(r',(?:\\n|[^"\\,]){0,7}"[\s}\]]*\Z')
-_COMMA_NEAR_START = re.compile(r'[{\[\s]*"[^"\\,]{0,6},')
+_COMMA_NEAR_END = re.compile(r',(?:\\.|[^"\\,]){0,7}"[\s}\]]*\Z')
+_COMMA_NEAR_START = re.compile(r'[{\[\s]*"(?:\\.|[^"\\,]){0,6},')
 _TIGHT_NUMBERS, _LOOSE_NUMBERS = re.compile(r"\d,[-\d]"), re.compile(r"\d,\s+[-\d]")
 _LONE_SINGLE = re.compile(r"(?<!\w)'|'(?!\w)")
 _LONG_NUMBER = re.compile(r"[\[,]-?[\d.]{2,}[,\]]")
@@ -277,7 +278,7 @@ def _is_doubled(signs: _Signs, number: int, strays: Sequence[int]) -> bool:
         return True
     if _STRAY_AND_SIGNS.search(text) and not (_STRAY_AND_BRACKETS.search(text) and _is_even(text)):
         return True
-    if not _DOUBLE.search(text) and len(strays) % 2 == 0 and not _open_and_close(signs.mended, strays):
+    if not _DOUBLE.search(_PAIRED.sub("", text)) and len(strays) % 2 == 0 and not _open_and_close(signs.mended, strays):
         return True
     if signs.before(number) != ":" and text.count('\\"') > len(strays):
         return True
