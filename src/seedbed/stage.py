@@ -183,6 +183,7 @@ class Stage:
     version: raise it to say "this is another recipe" where no text changed.
     gate: ``"pilot"`` stops the stage beyond its pilot until a person has signed it.
     scores: what a reviewer gives each answer, from 1 to 5.
+    escalate: tiers that are asked instead from the second question about an item on, the last one for all that follow.
     by_name: only a command that names the stage works it or counts it; one over the whole pipeline leaves it out.
     """
 
@@ -212,6 +213,7 @@ class Stage:
     gate: Literal["", "pilot"] = ""
     scores: tuple[str, ...] = ()
     by_name: bool = False
+    escalate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -226,7 +228,11 @@ class Stage:
             raise ConfigError(f"stage {self.name}: per_call, attempts, max_output, round_size start at 1")
         if self.gate not in ("", "pilot"):
             raise ConfigError(f"stage {self.name}: gate is {self.gate!r}", hint='There is one kind: gate = "pilot".')
+        if self.escalate and (self.model is not None or self.prompt is None):
+            why = "it names a model outright" if self.model is not None else "it has no prompt"
+            raise ConfigError(f"stage {self.name} cannot escalate: {why}", hint="Name a tier, and leave the model out.")
         object.__setattr__(self, "scores", tuple(self.scores))
+        object.__setattr__(self, "escalate", tuple(self.escalate))
         conditions.parse(self.eligible)
 
     @property
@@ -240,6 +246,10 @@ class Stage:
     @property
     def calls_model(self) -> bool:
         return self.compute is None
+
+    def tier_at(self, attempt: int) -> str:
+        """The tier that is asked the question of this number, from 1."""
+        return self.tier if attempt < 2 or not self.escalate else self.escalate[: attempt - 1][-1]
 
     @property
     def bounded_rounds(self) -> bool:

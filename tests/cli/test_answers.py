@@ -104,6 +104,32 @@ def test_answers_that_are_truly_broken_are_declined_with_the_reason_and_cost_no_
     assert [key for key, text in corpus.summaries().items() if text is None] == [2, 5, 8]
 
 
+def test_an_answer_that_is_declined_is_asked_of_the_next_tier(seedbed: Command, sim: Simulator, tmp_path: Path) -> None:
+    """002.22: and what both cost is shown."""
+    corpus = Corpus(tmp_path, sim.url, 5, stage={"escalate": ["mid", "high"], "attempts": 4})
+    file = tmp_path / "seedbed.toml"
+    tiers = '[tiers]\nmid = "openai/gpt-5-mini"\nhigh = "openai/gpt-5"\n'
+    file.write_text(file.read_text("utf-8").replace("[tiers]\n", tiers), "utf-8")
+    sim.configure(faults=[
+        {"fault": "wrong_shape", "item": "Q2Z", "times": 1}, {"fault": "wrong_shape", "item": "Q4Z", "times": 3},
+    ])  # fmt: skip
+    assert seedbed("run").code == 0
+    asked: dict[str, list[str]] = {}
+    for entry in sim.ledger():
+        asked.setdefault(entry["item"], []).append(entry["model"])
+    assert asked["Q1Z"] == ["test"]
+    assert asked["Q2Z"] == ["test", "gpt-5-mini"]
+    assert asked["Q4Z"] == ["test", "gpt-5-mini", "gpt-5", "gpt-5"]
+    assert all(corpus.summaries().values())
+    by_model = {row["model"]: row for row in seedbed("cost", "--by", "model", "--json").json()["rows"]}
+    assert {name: row["calls"] for name, row in by_model.items()} == {
+        "openai/test": 5, "openai/gpt-5-mini": 2, "openai/gpt-5": 2,
+    }  # fmt: skip
+    assert all(float(row["spent"]) > 0 for row in by_model.values())
+    attempts = seedbed("records", "--key", "2", "--json").json()["attempts"]
+    assert [attempt["asked"] for attempt in attempts] == ["openai/test", "openai/gpt-5-mini"]
+
+
 def test_stored_answers_are_never_overwritten_by_mending_or_reading_again(
     seedbed: Command, sim: Simulator, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_every_verb_is_listed_and_has_a_help(seedbed: Command) -> None:
         own = seedbed(name, "--help")
         assert own.code == 0, own.err
         assert own.out.startswith("Usage: seedbed") or own.out.startswith("usage: seedbed")
+
+
+def test_an_import_of_facts_names_the_page_about_what_to_seed(seedbed: Command) -> None:
+    """000.02"""
+    shown = " ".join(seedbed("import", "facts", "--help").out.split())
+    page = "docs/how-to/seeding-strategy-and-cost-control.md"
+    assert page in shown.replace("- ", "-")
+    assert (Path(__file__).parents[2] / page).is_file()
 
 
 def test_nothing_asked_shows_the_help(seedbed: Command) -> None:

@@ -84,6 +84,16 @@ def test_what_a_command_says_stands_over_it_and_it_can_be_taken_back(
     assert [entry["model"] for entry in sim.ledger()] == ["other", "third", "test"]
 
 
+def test_a_program_of_one_s_own_can_be_chosen(seedbed: Command, tmp_path: Path) -> None:
+    Corpus(tmp_path, "http://127.0.0.1:9", 1)
+    file = tmp_path / "seedbed.toml"
+    file.write_text(file.read_text("utf-8") + '[providers.mine]\nprogram = ["true"]\n', "utf-8")
+    assert seedbed("tiers", "set", "high", "mine/fast").code == 0
+    found = {line["tier"]: line for line in seedbed("tiers", "--json").json()["tiers"]}
+    assert (found["high"]["model"], found["high"]["origin"]) == ("mine/fast", "seedbed tiers set")
+    assert seedbed("tiers", "--models").code == 0
+
+
 def test_a_choice_that_cannot_be_read_is_told_and_the_project_file_counts(
     seedbed: Command, sim: Simulator, tmp_path: Path
 ) -> None:

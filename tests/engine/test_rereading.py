@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,33 @@ def test_a_longer_reading_takes_its_place_and_is_uploaded(table: Table) -> None:
 
     assert report.verdicts["longer"] == 1
     assert table.rows("select summary from questions where id = 3") == [(outcome.output["summary"],)]
+
+
+def test_a_dry_run_lists_same_longer_and_shorter_and_a_shorter_one_is_never_applied(
+    table: Table, sim: Simulator
+) -> None:
+    """001.45: as if an older reader had read more of one answer and less of another."""
+    project = table.project(summary())
+    run(project)
+    state = project.state()
+    read = {key: state.current("q.summary", [key])[key] for key in ("[3]", "[4]")}
+    text = {key: outcome.output["summary"] for key, outcome in read.items()}
+    state.reread([
+        replace(read["[3]"], output={"summary": text["[3]"] + " and more than the receipt says"}),
+        replace(read["[4]"], output={"summary": text["[4]"][:5]}),
+    ])  # fmt: skip
+    sim.reset()
+
+    looked = reread(table.project(summary()), dry_run=True)
+    between = {key: state.current("q.summary", [key])[key].output["summary"] for key in read}
+    done = reread(table.project(summary()))
+
+    assert dict(looked.verdicts) == {"same": 18, "longer": 1, "shorter": 1} == dict(done.verdicts)
+    assert (looked.applied, done.applied) == (0, 1)
+    assert between == {"[3]": text["[3]"] + " and more than the receipt says", "[4]": text["[4]"][:5]}
+    after = {key: state.current("q.summary", [key])[key].output["summary"] for key in read}
+    assert after == {"[3]": text["[3]"] + " and more than the receipt says", "[4]": text["[4]"]}
+    assert sim.summary()["requests"] == 0
 
 
 def _fields(outcome: Any) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def import_facts(
 ) -> int:
     """Entries of the facts recipe from files; importing a file twice adds nothing.
 
-    What to seed and what it costs: src/seedbed/recipes/facts/README.md, section "Begin" and what follows.
+    What to seed, in which order, and what it costs: docs/how-to/seeding-strategy-and-cost-control.md. What the files
+    look like: src/seedbed/recipes/facts/README.md, section "Begin".
     """
     from seedbed.engine.projects.project import new_id
     from seedbed.recipes.facts import importing

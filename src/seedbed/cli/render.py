@@ -340,6 +340,8 @@ def export_lines(report: ExportReport) -> list[str]:
     head = f"{report.stage}: {report.items:,} items " + ("would be exported" if report.dry_run else "exported")
     lines = [head + (f" as {report.round}" if report.round else "")]
     drawn = [drawn_line(report.drawn)] if report.drawn is not None else []
+    if report.out:
+        lines.append(f"  into {safe(report.out)}, a line each")
     return [*lines, *drawn, *(f"  {safe(key, 60)}" for key in report.sample[:SHOWN])]
 
 

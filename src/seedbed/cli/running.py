@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -200,6 +201,7 @@ def export(
     settings: options.Setting = None,
     styles: options.Styles = "",
     difficulty: options.Difficulty = None,
+    to: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also as JSON lines, to look at.")] = None,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     place: options.Place = None,
@@ -209,7 +211,7 @@ def export(
 
     project = _project(place, "", "", None, settings, styles, difficulty)
     scope = _scope(project, target, options.scope_of(where, ids, limit, part, sample, seed), allow_empty)
-    report = seedbed.export(project, target, scope, dry_run=dry_run)
+    report = seedbed.export(project, target, scope, dry_run=dry_run, out=to)
     lines = export_lines(report)
     follow = f"seedbed generate {report.stage}" if report.items else "seedbed status"
     return _end("export", report, lines, None, follow, json)

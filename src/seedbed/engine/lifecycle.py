@@ -12,11 +12,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from seedbed.crashing import point
 from seedbed.engine.auditing import audit_stage, equation_of, equations_of, plan_stage, wrong_rows
 from seedbed.engine.endings import finish_killed_runs
+from seedbed.engine.exporting import write_lines
 from seedbed.engine.forecasting import foretold
 from seedbed.engine.garbage import seldom_collected
 from seedbed.engine.logs import write_page
@@ -257,9 +259,14 @@ def _looking(project: Project) -> Iterator[tuple[Corpus, State]]:
 
 
 def export(
-    project: Project, name: str | None = None, scope: Scope = EVERYTHING, *, dry_run: bool = False
+    project: Project,
+    name: str | None = None,
+    scope: Scope = EVERYTHING,
+    *,
+    dry_run: bool = False,
+    out: Path | None = None,
 ) -> ExportReport:
-    """Derive what is missing into a round's worklist. Sends nothing."""
+    """Derive what is missing into a round's worklist, and into the file ``out`` as JSON lines. Sends nothing."""
     stage = project.stage(name)
     if dry_run:
         with _looking(project) as (corpus, state):
@@ -273,9 +280,14 @@ def export(
         with frame.shift.locks.generating(stage.name, scope.part), frame.phase(stage.name, "export"):
             rounds = export_only(frame.shift, bound, scope)
     worklists = [work.worklist for work in rounds if work.worklist]
+    if out is not None:
+        write_lines(bound, worklists, out)
     shown = [key for worklist in worklists for key in next(worklist.key_pages(size=SAMPLE), [])][:SAMPLE]
     count = sum(worklist.count() for worklist in worklists)
-    return ExportReport(stage.name, rounds[0].id if rounds else "", count, bool(rounds), tuple(shown), drawn=sample)
+    place = "" if out is None else str(out)
+    return ExportReport(
+        stage.name, rounds[0].id if rounds else "", count, bool(rounds), tuple(shown), drawn=sample, out=place
+    )
 
 
 def generate(

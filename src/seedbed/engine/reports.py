@@ -171,6 +171,7 @@ class ExportReport:
     sample: Sequence[str] = ()
     dry_run: bool = False
     drawn: Drawn | None = None
+    out: str = ""
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,9 @@ def revoke(project: Project, name: str | None, signer: str, *, note: str = "", d
 
 
 def models_of(project: Project, state: State, stage: BoundStage, pilot: PilotRow) -> list[str]:
-    """The model that the stage's role resolves to, and for an ``async`` stage those that its pilot asked."""
+    """The models that the stage's roles resolve to, and for an ``async`` stage those that its pilot asked."""
     found = [project.model_for(stage.stage)] if stage.stage.calls_model else []
+    found += map(project.model_of_tier, stage.stage.escalate)
     if stage.stage.ask is not None:
         roles = set(project.tiers_now().values())
         asked = [spent.group[1] for spent in state.spending(["stage", "model"]) if spent.group[0] == stage.name]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seedbed.engine.projects.programs import programs
 from seedbed.engine.projects.project import STAND_IN, TIERS, Project
 from seedbed.errors import UsageError, nearest
 from seedbed.ports.models.prices import listed
@@ -50,14 +51,18 @@ def _asks(stage: Stage, tier: str) -> bool:
 
 
 def models(project: Project) -> Iterator[ModelLine]:
-    """All that have a price: of the project file, the stand-in, and of the price list for each provider there is."""
+    """All that have a price: of the project file, the stand-in, and of the price list for each provider there is.
+
+    A program of the user's own takes any name; those that the project file has a price for are listed.
+    """
+    known = {*PROVIDERS, *programs(project.settings)}
     names = [*project.settings.table("prices"), STAND_IN]
     names += [f"{name}/{model}" for name in PROVIDERS for model in listed(name)]
     for name in dict.fromkeys(names):
         first, _, model = name.partition("/")
         price = project.prices.row(name)
-        if price is not None and first in PROVIDERS:
-            yield ModelLine(first, model, price, forbidden(first, model))
+        if price is not None and first in known:
+            yield ModelLine(first, model, price, forbidden(first, model) if first in PROVIDERS else ())
 
 
 def choose(project: Project, tier: str, model: str | None, *, dry_run: bool = False) -> None:
@@ -68,7 +73,8 @@ def choose(project: Project, tier: str, model: str | None, *, dry_run: bool = Fa
         name, slash, own = model.partition("/")
         if not slash or not own:
             raise UsageError(f'"{model}" is not a model', hint="Write it as provider/name, such as openai/gpt-5-mini.")
-        provider(name)
+        if name not in programs(project.settings):
+            provider(name)
     if not dry_run:
         project.prepare()
         project.chosen.choose(tier, model)

@@ -91,7 +91,7 @@ class BoundStage:
             *head, last = messages
             messages = (*head, Message(last.role, f"{feedback}\n\n{last.text}"))
         return Request(
-            role=self.stage.tier,
+            role=self.stage.tier_at(attempt),
             messages=messages,
             shape=self.shape(len(items)),
             parameters=self.parameters(len(items) * room),
@@ -258,6 +258,7 @@ def _recipe(
         "prompts": [cached_prompt(text, places).source for text in stage.prompts],
         "shapes": [shape_schema(_shape_file(shape, places)) for shape in stage.shapes],
         "relation": type(stage.relation).__name__.lower(),
+        **({"escalate": list(stage.escalate)} if stage.escalate else {}),
     }
 
 

@@ -263,9 +263,10 @@ class Project:
         return self.model_of(Request(stage.tier, (), model=stage.model)) if stage.calls_model else ""
 
     def models_for(self, stage: Stage) -> frozenset[str]:
-        """provider/name of each model that may answer a stage now: one, or of all tiers for a function that chooses."""
+        """provider/name of each model that may answer a stage now: its own and those that it escalates to, or of all
+        tiers for a function that chooses."""
         if stage.ask is None:
-            return frozenset({self.model_for(stage)} - {""})
+            return frozenset({self.model_for(stage), *map(self.model_of_tier, stage.escalate)} - {""})
         return frozenset({self.model_for(stage), *self.tiers_now().values()})
 
     def target_for(self, model: str) -> Target:

@@ -124,6 +124,7 @@ STAGE: Mapping[str, Setting] = {
     "version": Setting("text", "raise it to say that this is another recipe", "1"),
     "gate": Setting("text", "pilot: nothing beyond a pilot is bought before a person has signed"),
     "scores": Setting("texts", "what a reviewer gives each answer, from 1 to 5"),
+    "escalate": Setting("texts", "tiers that are asked instead from the second question about an item on"),
     "by_name": Setting("yes/no", "only a command that names the stage works it or counts it", False),
 }
 WINDOW: Mapping[str, Setting] = {

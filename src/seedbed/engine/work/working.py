@@ -485,8 +485,10 @@ class _Buying(_Job):
 
     def _check_models(self, targets: Targets) -> None:
         """Key, endpoint and price, before any spending."""
-        request = Request(self.stage.stage.tier, (), model=self.stage.stage.model)
-        targets(request)
+        stage = self.stage.stage
+        request = Request(stage.tier, (), model=stage.model)
+        for each in (request, *(Request(tier, ()) for tier in stage.escalate)):
+            targets(each)
         project = self.shift.project
         account = project.account(project.model_of(request).partition("/")[0])
         keys = find_keys(account, project.secrets)
