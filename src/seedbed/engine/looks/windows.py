@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seedbed.engine.projects.clock import now_ms
+from seedbed.engine.projects.programs import is_program
 from seedbed.engine.projects.project import Project, utc_text
 from seedbed.engine.reports import PlanReport, WindowReport
 from seedbed.errors import ConfigError
@@ -69,7 +70,13 @@ def windows_of(project: Project, stage: Stage) -> list[Window]:
     """The windows of the account that the stage's model goes through. Raises ConfigError for one that is wrong."""
     every = [parse_window(name, table) for name, table in sorted(project.settings.table("windows").items())]
     names = accounts_of(project, project.model_for(stage))
-    return [window for window in every if window.account in names]
+    mine = [window for window in every if window.account in names]
+    if is_program(project.settings, names[0]) and (counting := [w for w in mine if w.unit == "tokens"]):
+        raise ConfigError(
+            f"[windows.{counting[0].name}] is in tokens, and {names[0]} is a program, which counts no tokens.",
+            hint="State the capacity in items or calls.",
+        )
+    return mine
 
 
 def accounts_of(project: Project, model: str) -> tuple[str, ...]:

@@ -281,7 +281,8 @@ class Project:
         options = self.settings.table("providers").get(name, {})
         if is_program(self.settings, name):
             check_program(program_of(self.settings, name, self.root, self.secrets), model_name)
-            timeout = float(options.get("timeout") or self.settings.get("run", "timeout"))
+            own = None if self.settings.origin("run", "timeout") == COMMAND_LINE else options.get("timeout")
+            timeout = float(own or self.settings.get("run", "timeout"))
             return [Target(name, model_name, "", self.account(name).name, None, timeout)]
         known = provider(name)
         base = self._base_url(name, options, known.base(self._variables(known.url)))

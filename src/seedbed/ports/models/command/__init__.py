@@ -36,8 +36,8 @@ READ_OF_ERRORS = 16 * 1024
 """Bytes of the error channel, the last ones, in which marks are looked for."""
 KEPT_OF_ERRORS = 2000
 """Characters of it that stay with a receipt."""
-AFTER_ITS_END = 5.0
-"""Seconds that a guard has to end a program and to say so, beyond the program's own time."""
+AFTER_ITS_END = 30.0
+"""Seconds that a guard may take to end a program and to say so, on a machine that is busy."""
 
 _ASKED = "Answer with one JSON document that fits this JSON Schema, and with nothing else:\n"
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")

@@ -20,6 +20,8 @@ from contextlib import suppress
 
 GRACE = 2.0
 """Seconds between asking a program to end and making it end."""
+SWEEP = 10.0
+"""Seconds in which all that it has left is to be ended."""
 _LINUX = sys.platform == "linux"
 _PDEATHSIG, _SUBREAPER = 1, 36
 _ASKED: list[int] = []
@@ -117,7 +119,7 @@ def _reaped(child: int) -> int | None:
 def _sweep(child: int) -> None:
     """End what is left of the group, then orphans that came to us, and theirs, until there are none."""
     _signal_group(child, signal.SIGKILL)
-    until = time.monotonic() + GRACE
+    until = time.monotonic() + SWEEP
     while time.monotonic() < until:
         for orphan in _children():
             with suppress(OSError):
