@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.engine.projects import Table
+from tests.programs.playing import Robot
 
 from seedbed.simulator import Settings, Simulator
 
@@ -28,3 +31,12 @@ def sim(simulator: Simulator) -> Simulator:
 @pytest.fixture
 def table(tmp_path: Path, sim: Simulator) -> Table:
     return Table(tmp_path, sim.url)
+
+
+@pytest.fixture
+def robot(tmp_path: Path) -> Iterator[Robot]:
+    """A headless program. Whatever a test that fails leaves of it is ended."""
+    robot = Robot(tmp_path)
+    yield robot
+    for pid in robot.left:
+        os.kill(pid, signal.SIGKILL)

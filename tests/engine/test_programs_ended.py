@@ -21,11 +21,6 @@ HANG = ["Q3Z", "Q7Z", "Q8Z"]
 
 
 @pytest.fixture
-def robot(tmp_path: Path) -> Robot:
-    return Robot(tmp_path)
-
-
-@pytest.fixture
 def table(tmp_path: Path) -> Table:
     return Table(tmp_path, "http://127.0.0.1:9/v1", 12)
 

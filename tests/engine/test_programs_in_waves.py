@@ -21,11 +21,6 @@ CLOSED = {"errors": "Session limit reached. Resets 11pm (UTC)\n", "exit": 1}
 LOGGED_OUT = {"errors": "Error: OAuth token has expired, please log in\n", "exit": 1}
 
 
-@pytest.fixture
-def robot(tmp_path: Path) -> Robot:
-    return Robot(tmp_path)
-
-
 @pytest.fixture(autouse=True)
 def at(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Sets the clock; it is evening."""
