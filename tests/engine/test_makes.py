@@ -18,6 +18,7 @@ from seedbed import (
     Selection,
     Spend,
     Stage,
+    cost,
     fills,
     gathers,
     generate,
@@ -256,6 +257,24 @@ def test_a_function_of_three_calls_settles_each_item(table: Table, sim: Simulato
     assert sim.summary()["requests"] == 60
     assert sim.summary()["models"] == {"test": 40, "test-mid": 20}
     assert report.usage.output == sim.summary()["output_tokens"]
+
+
+def test_what_each_call_of_a_function_cost_is_told_apart(table: Table, sim: Simulator) -> None:
+    """002.38: cost by step, of a stage with three calls beside one without a model, which stands there with 0."""
+    free = Stage("q.topic", fills("questions", ["topic"]), eligible="id > 0", compute=lambda item: {"topic": "t"})
+    report = run(table.project(free, judged()))
+
+    found = cost(table.project(free, judged()), "step")
+
+    steps = {row.group[0]: row for row in found.rows}
+    assert {name: row.calls for name, row in steps.items()} == {
+        "q.judge: claims": 20, "q.judge: evidence": 20, "q.judge: verdict": 20, "q.topic: no model": 0,
+    }  # fmt: skip
+    assert (steps["q.topic: no model"].nano, steps["q.topic: no model"].unknown) == (0, 0)
+    assert sum(row.nano for row in steps.values()) == found.total.nano == report.spent
+    evidence = [entry for entry in sim.ledger() if entry["model"] == "test-mid"]
+    tokens = sum(entry["input_tokens"] for entry in evidence), sum(entry["output_tokens"] for entry in evidence)
+    assert steps["q.judge: evidence"].nano == tokens[0] * 1000 + tokens[1] * 2000
 
 
 def test_a_cap_never_deadlocks_items_of_several_calls(table: Table, sim: Simulator) -> None:

@@ -290,12 +290,15 @@ def bad(
 
 def cost(
     by: Annotated[
-        str, typer.Option("--by", metavar="FIELD", help="stage, model, served, key, state, run, day or kind.")
+        str, typer.Option("--by", metavar="FIELD", help="stage, step, model, served, key, state, run, day or kind.")
     ] = "stage",
     json: Json = False,
     place: Place = None,
 ) -> None:
-    """Money and tokens, by stage, model, key, state, run or day (of the zone that caps of a day go by)."""
+    """Money and tokens, by stage, step, model, key, state, run or day (of the zone that caps of a day go by).
+
+    A step is a call of a stage by its name: a stage with several calls for an item has several.
+    """
     from seedbed.cli import tables
     from seedbed.cli.render import document
     from seedbed.engine.looks.books import cost as look

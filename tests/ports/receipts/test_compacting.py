@@ -52,6 +52,7 @@ def answers(store: ReceiptStore, ids: list[str], mark: dict[str, int]) -> Any:
     """Everything that a store can be asked."""
     return (
         list(store.purchases()),
+        [named for page in store.names() for named in page],
         list(store.purchases(mark)),
         list(store.purchases(mark, stage="s1")),
         store.of_calls(["c0", "c2"]),

@@ -158,6 +158,9 @@ def test_purchases_of_a_stage_are_those_alone(store: ReceiptStore) -> None:
     assert [one.intent.id for one in store.purchases(stage="q.topic")] == [*mine, *more]
     assert [one.intent.id for one in store.purchases({writer.name: 2}, stage="q.topic")] == [mine[2], *more]
     assert list(store.purchases(stage="no such stage")) == []
+    named = {intent: (stage, name) for page in store.names() for intent, stage, name in page}
+    assert {intent for intent, (stage, _) in named.items() if stage == "q.topic"} == {*mine, *more}
+    assert named == {one.intent.id: (one.intent.stage, one.intent.name) for one in store.purchases()}
     writer.close()
 
 
@@ -166,6 +169,7 @@ def test_more_purchases_than_a_page_are_all_found_once(store: ReceiptStore) -> N
     writer = store.writer(listener)
     ids = bought(writer, listener, 1203)
     assert [one.intent.id for one in store.purchases()] == ids
+    assert [intent for page in store.names() for intent, _, _ in page] == ids
     found = store.of_calls([f"call of {identity}" for identity in reversed(ids)])
     assert [one.intent.id for one in found] == ids
     writer.close()

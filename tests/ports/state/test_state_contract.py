@@ -437,6 +437,9 @@ def test_money_can_be_grouped(state: State, by: list[str], expected: dict[tuple[
         ],
     )
     assert {one.group: one.nano for one in state.spending(by)} == expected
+    some = state.spending(["intent"], intents=["d", "a", "nobody"])
+    assert {one.group: one.nano for one in some} == {("a",): 1, ("d",): 8}
+    assert state.spending(["intent"], run="run-2", intents=["a"]) == []
 
 
 def test_money_of_one_run_can_be_had_alone(state: State) -> None:

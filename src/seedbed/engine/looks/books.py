@@ -18,7 +18,11 @@ from seedbed.ports.state import Release, RunRow, Spending
 from seedbed.ports.state.leases import QUARTER
 from seedbed.records import Usage
 
-FIELDS = ("stage", "model", "served", "key", "state", "run", "day", "kind")
+FIELDS = ("stage", "step", "model", "served", "key", "state", "run", "day", "kind")
+FREE = ": no model"
+"""The step of a stage that works without one."""
+ELSEWHERE = "archived or not here"
+"""Money of calls whose receipts are not in the project: nobody here can say which step they were."""
 NO_OUTCOME = "no outcome"
 """Money of calls that no outcome counts: in doubt, or of items that are still asked."""
 NOTHING = Spending((), 0, 0, 0, 0, Usage())
@@ -68,7 +72,8 @@ def cost(project: Project, by: str = "stage") -> Cost:
     with looking(project) as look:
         total = look.state.spending()
         cap = project.settings.get("budget", "project")
-        rows = [row for row in _rows(project, look, by, total[0] if total else NOTHING) if row.calls or row.nano]
+        found = _rows(project, look, by, total[0] if total else NOTHING)
+        rows = [row for row in found if row.calls or row.nano or row.group[0].endswith(FREE)]
         asked = [row.group[0] for row in look.state.spending(["model"])]
         sums = total[0] if total else NOTHING
         return Cost(by, rows, sums, None if cap is None else int(cap), unbounded(project, asked))
@@ -85,6 +90,8 @@ def _rows(project: Project, look: Look, by: str, total: Spending) -> list[Spendi
         return _days(look, zone_of(project))
     if by == "state":
         return _states(look, total)
+    if by == "step":
+        return _steps(look, total)
     return look.state.spending(["account" if by == "key" else by])
 
 
@@ -106,6 +113,27 @@ def _states(look: Look, total: Spending) -> list[Spending]:
         Usage(*(max(0, all_ - some) for all_, some in tokens)),
     )  # fmt: skip
     return [*rows, rest]
+
+
+def _steps(look: Look, total: Spending) -> list[Spending]:
+    """By the calls that a stage makes, by their names; those of a stage with one prompt are its answers."""
+    steps: dict[str, Spending] = {}
+    for page in look.receipts.names() if look.project.started else ():
+        named = {intent: f"{stage}: {name}" for intent, stage, name in page}
+        for row in look.state.spending(["intent"], intents=list(named)):
+            name = named[row.group[0]]
+            steps[name] = _sum(name, [steps.get(name, NOTHING), row])
+    for stage, tally in look.state.standing().items():
+        if tally.settled and stage in {each.name for each in look.project.pipeline.stages if not each.calls_model}:
+            steps[stage + FREE] = _sum(stage + FREE, [])
+    known = _sum("", list(steps.values()))
+    rest = Spending(
+        (ELSEWHERE,), total.nano - known.nano, total.doubtful - known.doubtful, total.unknown - known.unknown,
+        total.calls - known.calls,
+        Usage(*(all_ - some for all_, some in zip(_tokens(total.usage), _tokens(known.usage), strict=True))),
+        total.saved - known.saved,
+    )  # fmt: skip
+    return [*(row for _, row in sorted(steps.items())), rest]
 
 
 def _sum(name: str, rows: Sequence[Spending]) -> Spending:

@@ -100,6 +100,18 @@ class ReceiptFile:
             after = page[-1].number
             yield page
 
+    def names(self) -> Iterator[list[tuple[str, str, str]]]:
+        """Pages of (intent, stage, name of the call) of all intents, in the order of numbers."""
+        after = self.base
+        query = "SELECT number, id, stage, name FROM intents WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"
+        while not self.blank:
+            with named(self.path):
+                rows = self._connection.execute(query, (after, self._top, PAGE)).fetchall()
+            if not rows:
+                return
+            yield [(intent, stage, name) for _, intent, stage, name in rows]
+            after = rows[-1][0]
+
     def of_calls(self, calls: Sequence[str]) -> list[Purchase]:
         out: list[Purchase] = []
         bases = {name: base for base, name in self._names.items()}

@@ -63,6 +63,10 @@ class SqliteStore:
             for page in part.pages((after or {}).get(part.writer, 0), stage):
                 yield from self._with_late(page, late)
 
+    def names(self) -> Iterator[list[tuple[str, str, str]]]:
+        for part in self._parts():
+            yield from part.names()
+
     def of_calls(self, calls: Sequence[str]) -> list[Purchase]:
         out: dict[str, Purchase] = {}
         wanted = list(dict.fromkeys(calls))

@@ -334,8 +334,12 @@ class State(Gates, Leases, Protocol):
 
     # money
     def till_has(self, intents: Sequence[str]) -> set[str]: ...
-    def spending(self, by: Sequence[str] = (), *, run: str | None = None) -> list[Spending]:
-        """Grouped by any of stage, model, served, run, account, day (UTC), quarter (of an hour since 1970), kind."""
+    def spending(
+        self, by: Sequence[str] = (), *, run: str | None = None, intents: Sequence[str] | None = None
+    ) -> list[Spending]:
+        """Grouped by any of stage, model, served, run, account, intent, kind, day (UTC), quarter (of an hour since
+        1970). Of one run, or of some intents, a few hundred at most.
+        """
         ...
 
     def costs(self, stage: str, recipe: str, model: str, limit: int) -> list[tuple[str, int]]:

@@ -53,7 +53,7 @@ _OUTCOME = (
 _LIGHT = _OUTCOME.replace("output, before, row,", "null, null, null,")
 """The same columns without the bodies."""
 _GROUPS = {
-    **{name: name for name in ("stage", "model", "served", "run", "account", "kind")},
+    **{name: name for name in ("stage", "model", "served", "run", "account", "kind", "intent")},
     "day": "date(at / 1000, 'unixepoch')",
     "quarter": "at / 900000",
 }
@@ -632,9 +632,14 @@ class SqliteState(SqliteGates):
             found.update(row[0] for row in rows)
         return found
 
-    def spending(self, by: Sequence[str] = (), *, run: str | None = None) -> list[Spending]:
+    def spending(
+        self, by: Sequence[str] = (), *, run: str | None = None, intents: Sequence[str] | None = None
+    ) -> list[Spending]:
         groups = [_GROUPS[name] for name in by]
-        where, values = ("where run = ?", [run]) if run is not None else ("", [])
+        conditions = ["run = ?"] if run is not None else []
+        conditions += [f"intent in ({', '.join('?' * len(intents))})"] if intents is not None else []
+        where = f"where {' and '.join(conditions)}" if conditions else ""
+        values = [*([run] if run is not None else []), *(intents or ())]
         head = "".join(f"{group}, " for group in groups)
         tail = f"group by {', '.join(groups)} order by {', '.join(groups)}" if groups else ""
         kept = _KEPT.issuperset(by)
