@@ -70,7 +70,7 @@ def in_shell(folder: Path, *words: object, **more: str) -> Ended:
     return Ended(process.returncode, out, err)
 
 
-def until(condition: Callable[[], bool], patience: float = 30.0) -> None:
+def until(condition: Callable[[], bool], patience: float = 120.0) -> None:
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, "what the test waits for did not happen"
