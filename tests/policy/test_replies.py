@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedbed.errors import ConfigError, NotReadable
-from seedbed.policy.replies import ShapeReader, group_schema, read_group, shape_schema, split_group
+from seedbed.policy.replies import ShapeReader, group_schema, read_group, repaired_group, shape_schema, split_group
 
 read_json = ShapeReader({}).read
 
@@ -83,6 +83,9 @@ def test_fences_and_brackets_inside_a_text_stay() -> None:
         ("-0", 0),
         ("1.10", 1.1),
         ("0.1234567890123456789012", 0.1234567890123456789012),
+        ("[1E5, 2.50, 1e5, -3.0]", [100000.0, 2.5, 100000.0, -3.0]),
+        ("-12345678901234567890123.0", -12345678901234567890123),
+        ("1.5e300", 1.5e300),
         ('{"id": 9007199254740993}', {"id": 9007199254740993}),
         ('"1234567890123456"', "1234567890123456"),
     ],
@@ -124,6 +127,12 @@ def test_whole_numbers_keep_all_their_digits(text: str, expected: Any) -> None:
         ('{"a": "\\udc00x"}', "lone_surrogate"),
         ('{"a": "\ud800"}', "lone_surrogate"),
         ('{"a": oops} {"a": 1}', "not_json"),
+        ('{\n "a": 1,\n  "b": NaN\n}', "not_a_number"),
+        ('{"a": 1e22, "a": 2}', "duplicate_key"),
+        ('{"a": 1e22, "b": NaN}', "not_a_number"),
+        ('{"a": 1e22, "b": 1e400}', "not_a_number"),
+        ("[nan]", "not_a_number"),
+        ("[+inf]", "not_a_number"),
     ],
 )
 def test_what_is_no_json_is_refused_with_its_reason(text: str, expected: str) -> None:
@@ -223,11 +232,75 @@ def test_an_answer_of_another_shape_is_declined_in_plain_words() -> None:
         assert part in words
 
 
+def test_a_text_that_is_asked_for_may_hold_a_document_and_is_doubted() -> None:
+    reader = ShapeReader({"type": "string"})
+    found = reader.repaired('"{\\"a\\": 1}"')
+    assert found.value == '{"a": 1}' and found.doubtful and not found.edits
+    assert reader.repaired('"a"').doubtful == ()
+
+
+def test_errors_of_a_shape_say_where_they_are() -> None:
+    with pytest.raises(ConfigError) as caught:
+        shape_schema({"type": "object", "properties": {"a": {"type": "strng"}}})
+    assert "at /properties/a/type" in caught.value.what
+    with pytest.raises(ConfigError) as caught:
+        shape_schema({"$ref": "#/$defs/nothing"})
+    assert ", at" not in caught.value.what
+
+
+def test_a_pydantic_class_of_classes_is_no_field_of_a_shape() -> None:
+    class Inner(pydantic.BaseModel):
+        n: int
+
+    class Outer(pydantic.BaseModel):
+        inner: Inner
+
+    assert shape_schema({"a": Inner})["properties"]["a"] == Inner.model_json_schema()  # type: ignore[index]
+    with pytest.raises(ConfigError):
+        shape_schema({"a": Outer})
+
+
+@pytest.mark.parametrize("length", [159, 160, 161, 400])
+def test_long_words_of_an_error_are_cut_at_160_characters(length: int) -> None:
+    choice = "x" * (length - len('[""]'))
+    with pytest.raises(NotReadable) as caught:
+        ShapeReader({"a": (choice,)}).read('{"a": "y"}')
+    said = caught.value.what.removeprefix("/a must be one of ")
+    assert said == (f'["{choice}"]' if length <= 160 else f'["{choice}'[:159] + "…")
+
+
+@pytest.mark.parametrize(
+    ("shape", "text", "words"),
+    [
+        ({"type": "string", "minLength": 3}, '"a"', "the answer is shorter than 3 characters"),
+        ({"type": "string", "maxLength": 1}, '"ab"', "the answer is longer than 1 characters"),
+        ({"type": "array", "minItems": 1}, "[]", "the answer has fewer than 1 entries"),
+        ({"type": "array", "maxItems": 1}, "[1, 2]", "the answer has more than 1 entries"),
+        ({"minimum": 3}, "1", "the answer is less than 3"),
+        ({"maximum": 3}, "4", "the answer is more than 3"),
+        ({"type": ["string", "null"]}, "[]", "the answer must be null or text, not a list"),
+        ({"type": "object"}, "true", "the answer must be an object, not true or false"),
+        ({"type": "array"}, "null", "the answer must be a list, not null"),
+        ({"multipleOf": 2}, "3", "the answer: 3 is not a multiple of 2"),
+    ],
+)
+def test_each_error_of_a_shape_has_plain_words(shape: Any, text: str, words: str) -> None:
+    with pytest.raises(NotReadable) as caught:
+        ShapeReader(shape).read(text)
+    assert caught.value.what == words
+
+
 def test_the_field_is_a_json_pointer_and_at_most_five_errors_are_named() -> None:
     reader = ShapeReader({"type": "array", "items": {"type": "integer"}})
     with pytest.raises(NotReadable) as caught:
         reader.read(json.dumps(["x"] * 9))
     assert caught.value.field == "/0" and "and 4 more" in caught.value.what
+    with pytest.raises(NotReadable) as caught:
+        reader.read(json.dumps(["x"] * 6))
+    assert caught.value.what.endswith("; and 1 more")
+    with pytest.raises(NotReadable) as caught:
+        reader.read(json.dumps(["x"] * 5))
+    assert caught.value.what.count("must be") == 5 and "more" not in caught.value.what
 
 
 def test_large_whole_numbers_pass_through_the_shape_unchanged() -> None:
@@ -264,10 +337,36 @@ def test_definitions_of_the_items_shape_still_resolve_in_the_group() -> None:
         reader.read('{"answers": [{"key": "k", "parts": [{"n": "x"}]}]}')
 
 
-@pytest.mark.parametrize("shape", [None, {"type": "string"}, {"key": str}])
+ROOTED: list[Any] = [
+    {"type": "object", "properties": {"a": {"$ref": "#"}}},
+    {"type": "object", "properties": {"a": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}}},
+]
+NAMELESS: list[Any] = [{"type": "object"}, {"properties": {"a": {"type": "string"}}}, {"type": "array", "items": {}}]
+
+
+@pytest.mark.parametrize("shape", [None, {"type": "string"}, {"key": str}, *ROOTED, *NAMELESS])
 def test_a_shape_that_cannot_be_grouped_is_a_config_error(shape: Any) -> None:
     with pytest.raises(ConfigError):
         group_schema(shape, ["k"])
+
+
+def test_a_group_of_a_shape_that_is_a_reference_has_the_fields_it_refers_to() -> None:
+    shape = {
+        "$ref": "#/$defs/x",
+        "$defs": {"x": {"type": "object", "properties": {"a": {"$ref": "#/$defs/y"}}}, "y": {}},
+    }
+    schema = group_schema(shape, ["k"])
+    assert list(schema["properties"]["answers"]["items"]["properties"]) == ["key", "a"]
+    assert schema["$defs"] == shape["$defs"] and schema["required"] == ["answers"]
+    assert schema["additionalProperties"] is False
+
+
+def test_a_group_that_lacks_its_answers_is_declined_as_one() -> None:
+    item = ShapeReader({"a": str})
+    for read in (read_group, repaired_group):
+        with pytest.raises(NotReadable) as caught:
+            read('{"x": 1}', ["k"], item)
+        assert caught.value.code == "shape" and caught.value.field == "/answers"
 
 
 def test_a_group_is_split_by_key_and_a_contradiction_counts_as_missing() -> None:

@@ -35,7 +35,9 @@ _NAMED = (
     rf"""|[^\W\d][\w$-]{{0,80}}["']?[{BLANKS}]*[:：]"""
 )
 _OBJECT = re.compile(rf"[{{｛](?=[{BLANKS}]*(?:{_NAMED}|{_REMARK}|[}}｝]))")
-_ARRAY = re.compile(rf"[\[［](?=[{BLANKS}]*(?:{_MARK}|[{{｛\[［\]］\d-]|true|false|null|{_REMARK}))", re.IGNORECASE)
+_ARRAY = re.compile(
+    rf"[\[［](?=[{BLANKS}]*(?:{_MARK}|[{{｛\[［\]］\d-]|true|false|null|nan|\+?inf|{_REMARK}))", re.IGNORECASE
+)
 _EITHER = re.compile(rf"(?:{_OBJECT.pattern}|{_ARRAY.pattern})", re.IGNORECASE)
 _ESCAPED = re.compile(r"\A[^\"{\[]{0,400}[{\[](?:\s|\\n|\\r|\\t)*(?:[{\[](?:\s|\\n|\\r|\\t)*)?\\\"")
 _SEQUENCE = re.compile(r'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')
