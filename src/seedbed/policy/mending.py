@@ -20,7 +20,7 @@ from seedbed.policy.edits import Edit, Repaired, applied, joined, undone
 from seedbed.policy.omissions import correction, in_prose
 from seedbed.policy.outline import Outline
 from seedbed.policy.scanning import BLANKS, Scan
-from seedbed.policy.traces import traces
+from seedbed.policy.traces import SLIPPED, lacks_closers, traces
 
 Check = Callable[[str], Any]
 """Reads strict JSON and checks its shape. Raises NotReadable."""
@@ -51,6 +51,7 @@ _PIECE_BEFORE = re.compile(
     r"""(?:["'“„«]\w{0,40}|["'”]\w{0,40}[,\s{]*[:：]\s*|["'”]\s*[}\]]*\s*[:：]\s*|[,，]\s*|[{}\[\]"])\Z"""
 )
 _NAMED_IN_PROSE = re.compile(r"""([^\W\d_]+)[ \t]["“„«]([^"“”„«»\n]{1,80})["”“»][ \t]*[:：]\s*\Z""")
+_STOP_AFTER = re.compile(r"[`<;)。~]|\.(?!\d)")
 _WRAPS = ("'", "'''", '"""', "`")
 _MEMBER = re.compile(r"""["“]([^"“”\n]{1,80})["”]\s*[:：]\s*(?=["“\d\[{tfn-])""")
 _BARE_MEMBER = re.compile(r"""["'“]([^"'“”\n:]{1,80})["'”]\s*[:：]""")
@@ -187,6 +188,8 @@ def _plain(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:
     if text[end:].strip(" \t\r\n"):
         if extra and outline.is_blind and text[end:].strip("` ~\r\n\t") != text[end - 1]:
             found.append("closing brackets stand after the document")
+        if extra and lacks_closers(chosen.strict):
+            found.append(SLIPPED)
         edits.append(Edit(end, text[end:], "", "bracket" if extra else "around"))
     return Repaired(chosen.value, tuple(edits), tuple(found)), chosen.strict
 
@@ -335,7 +338,7 @@ def _look_around(
     if not _is_even(after):
         raise NotRepairable("a piece of JSON stands after the document", code="not_json")
     bare = after.lstrip(_BLANKS)
-    if bare[:1] in (",", ":", '"', "，", "：") or (after and after[0] not in _BLANKS and after[0] not in "`<.;)。~"):
+    if bare[:1] in (",", ":", '"', "，", "：") or (after[0] not in _BLANKS and not _STOP_AFTER.match(after)):
         raise NotRepairable("a piece of JSON stands after the document", code="not_json")
     if after.count('"') % 2 and bare.find('"') < 80:
         raise NotRepairable("a quote stands after the document", code="not_json")

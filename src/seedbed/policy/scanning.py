@@ -114,7 +114,7 @@ class _Frame:
     comma: int = -1
     uneven: bool = False
     bare: bool = False  # its texts have no quotes
-    split: bool = False  # one of its texts could be two
+    split: list[str] = field(default_factory=list)  # texts of it that could be two
 
 
 class Scan:
@@ -391,7 +391,8 @@ class Scan:
 
     def _pop(self, end: int) -> None:
         frame = self.stack.pop()
-        self._split |= frame.split and frame.number < frame.outline.most
+        if frame.split and frame.number < frame.outline.most:
+            self._split |= any(_may_be_two(text, self.text[frame.at : end]) for text in frame.split)
         missing = frame.outline.required - frame.used.keys() if frame.closer == "}" else None
         if missing and not self.blind and self.stack:
             self._decline(f'an object ends before its "{min(missing)}"', "shape", end)
@@ -616,7 +617,8 @@ class Scan:
         if opener == '"' and any(edit.kind == "stray" for edit in inside):
             self._quoting += 1
             frame = self.stack[-1]
-            frame.split |= frame.closer != "}" and _may_be_two(self.text[at + 1 : end])
+            if frame.closer != "}" and _OVER_WORD.fullmatch(self.text, at + 1, end):
+                frame.split.append(self.text[at + 1 : end])
         self.edits += inside
         if self.text[end] != '"':
             self._edit(end, self.text[end], '"', "quote")
@@ -1080,14 +1082,15 @@ def _clear(text: str, begin: int, end: int) -> bool:
 
 
 _OVER_WORD = re.compile(r'([^"]*)"([^"]{1,24})",\s+([^"]+)|([^"]+),\s+"([^"]{1,24}"[^"]*)')
+_FIRST_LETTER = re.compile(r'(?:\[|",)\s*"([^\W\d_])')
 _SENTENCE_AND_REST = re.compile(r"[¿¡„“«‘(]?[^\W\d_].*\0[^\W\d_].*\s", re.DOTALL)
 
 
-def _may_be_two(text: str) -> bool:
+def _may_be_two(text: str, siblings: str) -> bool:
     """Whether a text of a list with a quoted word may be two texts, one quote of which slipped over the word.
 
-    ``number "them", Throw`` may be two. ``Say "go", then run`` is one: it begins as a sentence does, and after the
-    comma goes on as no sentence begins.
+    ``number "them", Throw`` may be two. ``Say "go", then run`` is one in a list of sentences: it begins as a sentence
+    does, and after the comma goes on as none of them begins.
     """
     found = _OVER_WORD.fullmatch(text)
     if found is None:
@@ -1095,7 +1098,9 @@ def _may_be_two(text: str) -> bool:
     first, second = (found[1] + found[2], found[3]) if found[3] else (found[4], found[5])
     if not _SENTENCE_AND_REST.match(first + "\0" + second):
         return True
-    return not first.lstrip("¿¡„“«‘(")[0].isupper() or not second[0].islower()
+    if not first.lstrip("¿¡„“«‘(")[0].isupper() or not second[0].islower():
+        return True
+    return any(one[1].islower() for one in _FIRST_LETTER.finditer(siblings))
 
 
 def _is_paired(line: str) -> bool:

@@ -166,13 +166,19 @@ def traces(mended: str, edits: Sequence[Edit], begin: int) -> tuple[str, ...]:
     return tuple(found)
 
 
+def lacks_closers(mended: str) -> bool:
+    """Whether a text of a document opens more brackets than it closes: those after the document may be its own."""
+    texts = [found[0] for found in _TEXT.finditer(mended)]
+    return any(text.count("{") > text.count("}") or text.count("[") > text.count("]") for text in texts)
+
+
 def _several_faults(signs: _Signs) -> bool:
     """Faults of several kinds may be one mark that moved, or one that took the place of another."""
     uneven = any(first != last for first, last in signs.turned.values())
     several = (signs.commas, signs.spare, signs.brackets, signs.halves, signs.numbers, uneven)
     if any(several) and _LONG_NUMBER.search(signs.skeleton) and not _LOOSE.search(signs.skeleton):
         return True  # where no blanks stand, a comma is lost between two numbers without a trace
-    return sum(map(bool, (signs.commas, signs.spare, signs.brackets, signs.halves))) > 1
+    return sum(map(bool, (signs.commas, signs.spare, signs.brackets, signs.halves, len(signs.turned) == 1))) > 1
 
 
 def _quote_slipped(signs: _Signs) -> bool:
