@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from seedbed.policy.budget import Cap, Short, Till
+from seedbed.errors import Pause
+from seedbed.policy.budget import Cap, Short, Till, share
+from seedbed.policy.purses import Purses
 
 amount = st.integers(0, 60)
 
@@ -200,3 +203,93 @@ def test_a_cap_holds_over_threads() -> None:
     for thread in threads:
         thread.join()
     assert said.count("yes") == 1000 // 7
+
+
+# ---------------------------------------------------------------------------------- slices of a cap over all processes
+
+
+def leased(granted: int, worst: int = 10, ahead: int = 4) -> Till:
+    """A till that has asked for money of the project for calls of at most ``worst``, and got some."""
+    till = Till(purses=Purses(project=1000), ahead=ahead)
+    assert till.reserve("first", worst) == "wait"
+    (ask,) = till.asks()
+    till.grant(ask, granted, spent=0, others=0, stuck=0)
+    return till
+
+
+def test_a_first_call_asks_for_itself_and_for_as_many_as_a_slice_is_ahead() -> None:
+    till = Till(purses=Purses(project=1000), ahead=4)
+    till.reserve("first", 10)
+    assert [(ask.held, ask.need, ask.want) for ask in till.asks()] == [(0, 10, 40)]
+
+
+def test_more_is_asked_for_when_less_than_half_of_what_a_slice_is_ahead_is_free() -> None:
+    till = leased(40)
+    told: list[int] = []
+    till.low = lambda: told.append(1)
+    assert [till.reserve(name, 10) for name in "ab"] == ["yes", "yes"]
+    assert (told, till.asks()) == ([], [])
+    assert till.reserve("c", 10) == "yes"
+    assert told == [1]
+    assert [(ask.held, ask.need, ask.want) for ask in till.asks()] == [(40, 0, 30)]
+
+
+def test_what_is_granted_is_reserved_to_the_last_nano_and_no_further() -> None:
+    till = leased(20)
+    assert [till.reserve(name, 10) for name in "abc"] == ["yes", "yes", "wait"]
+
+
+def test_what_is_held_of_a_cap_falls_when_it_is_in_the_books_and_not_before() -> None:
+    till = leased(40)
+    till.reserve("a", 10)
+    till.settle("a", 7)
+    assert (till.holding(), till.commits) == ({"project": 40}, 0)
+    till.booked(["a", "of another process"])
+    assert (till.holding(), till.commits) == ({"project": 33}, 1)
+
+
+def test_a_slice_without_room_waits_for_what_is_open_and_then_says_never() -> None:
+    till = leased(20)
+    till.reserve("a", 10)
+    assert till.reserve("b", 15) == "wait"
+    (ask,) = till.asks()
+    till.grant(ask, 0, spent=990, others=0, stuck=0)
+    assert till.reserve("b", 15) == "never", "beyond the cap whatever is given back"
+    assert till.reserve("c", 10) == "wait", "the one that is open may cost less"
+    till.settle("a", 10)
+    till.booked(["a"])
+    (ask,) = till.asks()
+    till.grant(ask, 0, spent=1000, others=0, stuck=0)
+    assert till.reserve("c", 10) == "never"
+    short = till.short_of(10)
+    assert short is not None and (short.most, short.used) == (1000, 1000)
+
+
+def test_what_others_hold_is_waited_for() -> None:
+    till = Till(purses=Purses(project=1000), ahead=4)
+    till.reserve("a", 10)
+    (ask,) = till.asks()
+    till.grant(ask, 0, spent=0, others=995, stuck=0)
+    assert till.reserve("a", 10) == "wait"
+    till.grant(ask, 0, spent=0, others=0, stuck=995)
+    assert till.reserve("a", 10) == "never", "what ended processes hold comes back by no waiting"
+
+
+def test_with_the_state_out_of_reach_a_slice_is_used_up_and_what_is_open_waited_for() -> None:
+    till = leased(10)
+    till.out_of_reach(Pause("The state cannot be asked."))
+    assert till.reserve("a", 10) == "yes"
+    assert till.reserve("b", 10) == "wait"
+    till.settle("a", 10)
+    assert till.reserve("b", 10) == "never"
+
+
+@given(st.integers(0, 10**12), st.integers(1, 50))
+def test_a_cost_that_is_shared_adds_up_and_no_part_is_more_than_one_nano_larger(total: int, parts: int) -> None:
+    found = share(total, parts)
+    assert (sum(found), len(found)) == (total, parts)
+    assert found == sorted(found, reverse=True) and found[0] - found[-1] <= 1
+
+
+def test_nothing_is_shared_among_nobody() -> None:
+    assert share(10, 0) == []

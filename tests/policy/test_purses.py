@@ -30,6 +30,12 @@ def test_a_stage_without_a_cap_of_its_own_counts_under_the_others() -> None:
     assert [purse.id for purse in purses.of("other", 0)] == ["project"]
 
 
+def test_a_purse_of_a_stage_counts_its_calls_alone() -> None:
+    (project, summary) = Purses(project=10, stages={"q.summary": 3}).of("q.summary", 0)
+    assert [purse.counts("q.summary", 5) for purse in (project, summary)] == [True, True]
+    assert [purse.counts("other", 5) for purse in (project, summary)] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("moment", "day"),
     [
