@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.engine.projects import Table
+from tests.engine.projects import SHAPE, Table
 from tests.programs.playing import MODEL, Robot, forget_tiers, project, summary
 
-from seedbed import Spend, run
+from seedbed import Call, Item, Spend, Stage, fills, plan, run
+from seedbed.engine.looks.books import cost
+from seedbed.engine.looks.standing import status
 from seedbed.engine.projects.project import Project
-from seedbed.errors import AuthError, ConfigError, LimitReached, PriceUnknown
+from seedbed.errors import AuthError, BudgetReached, ConfigError, LimitReached, PriceUnknown
 from seedbed.ports.receipts import Purchase
 
 
@@ -170,3 +173,49 @@ def test_without_a_ceiling_a_call_a_cap_is_refused_before_anything_is_started(ta
     assert isinstance(error, PriceUnknown) and error.exit_code == 2
     assert "ceiling" in error.hint
     assert robot.starts == []
+
+
+def test_an_async_function_asks_the_program_call_by_call(table: Table, robot: Robot) -> None:
+    async def twice(question: Item, call: Call) -> Any:
+        first = await call("first", "What is {{ q.text }}", SHAPE, q=question)
+        second = await call("second", "Again {{ q.text }} {{ first }}", SHAPE, q=question, first=first["summary"])
+        return {"summary": f"{first['summary']} {second['summary']}"}
+
+    stage = Stage("q.twice", fills("questions", ["summary"]), ask=twice, inputs=("text",))
+
+    assert run(project(table, robot, stage=stage)).error is None
+    assert summaries(table) == [f"Q{n}Z Q{n}Z" for n in range(1, 13)]
+    assert len(robot.starts) == 24
+
+
+def test_a_text_without_a_shape_is_stored_without_the_line_end_of_the_terminal(table: Table, robot: Robot) -> None:
+    robot.behave(answer="a summary\n")
+    stage = Stage("q.summary", fills("questions", ["summary"]), prompt="Sum up: {{ text }}")
+
+    assert run(project(table, robot, stage=stage)).error is None
+    assert summaries(table) == ["a summary"] * 12
+
+
+def test_a_receipt_keeps_the_whole_answer_its_exit_code_and_the_end_of_the_error_channel(
+    table: Table, robot: Robot
+) -> None:
+    robot.behave(answer='{"summary": "yes"}\n', chatter="warning: nearly full\n")
+    found = project(table, robot)
+
+    assert run(found).error is None
+    for purchase in purchases(found):
+        receipt = purchase.receipt
+        assert receipt is not None
+        assert (receipt.body, receipt.format) == (b'{"summary": "yes"}\n', "stdout")
+        assert receipt.headers == {"exit-code": "0", "stderr": "warning: nearly full"}
+
+
+def test_money_of_programs_is_kept_by_their_ceiling_and_said_to_be_not_guaranteed(table: Table, robot: Robot) -> None:
+    found = project(table, robot, provider={"ceiling": 10_000_000}, budget__run=50_000_000)
+
+    planned = plan(found)[0]
+    assert (planned.cost_high, planned.guaranteed) == (120_000_000, False)
+    report = run(found)
+    assert isinstance(report.error, BudgetReached)
+    assert (report.spent, len(robot.starts)) == (50_000_000, 5)
+    assert report.unbounded == status(found).unbounded == cost(found).unbounded == (MODEL,)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.engine.projects import Table
-from tests.programs.playing import MODEL, Robot, project
+from tests.programs.playing import MODEL, Robot, project, summary
 
 from seedbed import recover, run
 from seedbed.engine.projects.settings import check
@@ -55,6 +55,24 @@ def test_an_endpoint_cannot_become_a_program(table: Table, robot: Robot) -> None
     found = project(table, robot, **{"providers.openai": {"program": ["sh", *NAMED]}})
     with pytest.raises(ConfigError, match="openai is an endpoint"):
         run(found)
+
+
+def test_what_is_said_of_a_program_needs_one(table: Table, robot: Robot) -> None:
+    found = table.project(summary(), **{"providers.openai": {"base_url": table.url, "tools": ["Read"]}})
+    with pytest.raises(ConfigError, match="has tools, but no program"):
+        run(found)
+
+
+def test_what_the_providers_filter_declines_is_refused_and_not_asked_again(table: Table, robot: Robot) -> None:
+    """(001.36)"""
+    robot.behave(fails_for="Q5Z", says={"errors": "blocked by the content filter\n", "exit": 1})
+
+    report = run(project(table, robot))
+    assert report.error is None
+    assert report.passes[0].generated.states == {"accepted": 11, "refused": 1}
+    starts = len(robot.starts)
+    assert run(project(table, robot)).error is None
+    assert len(robot.starts) == starts == 12
 
 
 def test_a_price_by_tokens_is_refused_where_none_are_counted(table: Table, robot: Robot) -> None:

@@ -81,8 +81,10 @@ class Books:
 
     @staticmethod
     def read(home: Path, event: str) -> list[dict[str, Any]]:
+        """Of whole lines: another program may just be writing one."""
         path = home / "ledger.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+        lines = [json.loads(line) for line in whole.split("\n") if line]
         return [line for line in lines if line["event"] == event]
 
 

@@ -127,6 +127,13 @@ async def test_an_empty_answer_is_read_as_empty(make: Make) -> None:
     assert command.read(answer.format, answer.status, answer.body).finish == "empty"
 
 
+async def test_the_last_lines_end_is_no_part_of_an_answer(make: Make) -> None:
+    command = make(r"printf ' two\nlines \r\n\n'")
+    answer = await sent(command)
+    assert answer.body == b" two\nlines \r\n\n"
+    assert command.read(answer.format, answer.status, answer.body).text == " two\nlines "
+
+
 async def test_a_binary_answer_is_kept_and_not_read(make: Make) -> None:
     command = make(r"printf '\377\000\376'")
     answer = await sent(command)
@@ -181,6 +188,7 @@ async def test_a_program_that_cannot_be_started_was_never_sent(make: Make, tmp_p
         ("echo 'You are not logged in' >&2; exit 1", 401, "login_expired"),
         ("echo 'Your session limit is reached' >&2", 429, "session_limit"),  # it ended well, and said nothing else
         ("exit 9", 429, "session_limit"),
+        ("echo 'output blocked by the content filtering policy' >&2; exit 1", 400, "content_filter"),
         ("echo 'rate limit, waiting' >&2; echo 'weekly limit reached' >&2; exit 1", 429, "session_limit"),
     ],
 )
@@ -263,6 +271,8 @@ async def _given_up(command: Command, log: Path, count: int) -> None:
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 21, 34])
 async def test_a_call_can_be_given_up_at_any_turn_and_the_next_one_works(make: Make, turns: int) -> None:
     command = make("echo yes")
+    await sent(command)
+    handles = handles_open()
     call = asyncio.ensure_future(sent(command))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -270,6 +280,7 @@ async def test_a_call_can_be_given_up_at_any_turn_and_the_next_one_works(make: M
     with suppress(asyncio.CancelledError):
         await call
     assert (await sent(command)).body == b"yes\n"
+    assert handles_open() == handles
 
 
 # ---------------------------------------------------------------------------------------- pure

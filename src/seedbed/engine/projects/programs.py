@@ -79,6 +79,15 @@ def check_program(program: Program, model: str) -> None:
         )
 
 
+def check_endpoint(settings: Settings, provider: str) -> None:
+    """That nothing is said of it that only a program knows. Raises ConfigError."""
+    wrong = [name for name in OF_PROGRAMS if name in settings.table("providers").get(provider, {})]
+    if wrong:
+        raise ConfigError(
+            f"[providers.{provider}] has {wrong[0]}, but no program.", hint='Add program = ["NAME", "ARGUMENT", …].'
+        )
+
+
 def _check_table(provider: str, table: Mapping[str, Any]) -> None:
     place = f"[providers.{provider}]"
     if provider in PROVIDERS:

@@ -22,7 +22,7 @@ from seedbed.engine.projects.accounts import Account, account_of, check_accounts
 from seedbed.engine.projects.binding import BoundStage, bind
 from seedbed.engine.projects.clock import now_ms
 from seedbed.engine.projects.locks import Locks
-from seedbed.engine.projects.programs import ceilings, check_program, is_program, program_of, programs
+from seedbed.engine.projects.programs import ceilings, check_endpoint, check_program, is_program, program_of, programs
 from seedbed.engine.projects.prompts import Places
 from seedbed.engine.projects.secrets import Secrets
 from seedbed.engine.projects.settings import COMMAND_LINE, FILE, Settings, read_settings
@@ -284,6 +284,7 @@ class Project:
             own = None if self.settings.origin("run", "timeout") == COMMAND_LINE else options.get("timeout")
             timeout = float(own or self.settings.get("run", "timeout"))
             return [Target(name, model_name, "", self.account(name).name, None, timeout)]
+        check_endpoint(self.settings, name)
         known = provider(name)
         base = self._base_url(name, options, known.base(self._variables(known.url)))
         account = self.account(name)

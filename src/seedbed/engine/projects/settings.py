@@ -83,6 +83,7 @@ PROVIDER: Mapping[str, Setting] = {
     "session_limit": Setting("texts", "marks of a used-up window: exit 3, or expressions on the error channel"),
     "rate_limit": Setting("texts", "marks of a rate limit, as above"),
     "login_expired": Setting("texts", "marks of a login that has expired, as above"),
+    "refused": Setting("texts", "marks of a prompt that the provider's filter declines, as above"),
 }
 LIMITS: Mapping[str, Setting] = {
     "requests_per_minute": Setting("count", "requests a minute, for each key"),

@@ -41,7 +41,7 @@ AFTER_ITS_END = 30.0
 
 _ASKED = "Answer with one JSON document that fits this JSON Schema, and with nothing else:\n"
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-_STATUS: Mapping[Means, int] = {"session_limit": 429, "rate_limit": 429, "login_expired": 401}
+_LIMITS: tuple[Means, ...] = ("session_limit", "rate_limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ class Command:
             text = body.decode()
         except UnicodeDecodeError as error:
             raise NotReadable(f"the program's answer is not UTF-8 text (byte {error.start})", code="not_text") from None
-        return Reply(text, None, "", "stop" if text.strip() else "empty")
+        # as a shell takes it: the line's end is the terminal's, not the answer's
+        return Reply(text.rstrip("\r\n"), None, "", "stop" if text.strip() else "empty")
 
     def learn(self, target: Target, status: int, body: bytes) -> bool:
         return False
@@ -165,15 +166,16 @@ class Command:
         return headers
 
     def _refused(self, means: Means, words: str) -> Answer:
-        """A limit or a login, as the provider's own refusal of the request would say it."""
+        """A limit, a login or a filter, as an endpoint's refusal of the request would say it."""
         now = datetime.fromtimestamp(self._now() / 1000, UTC)
         shown = " ".join(words.split())[:160]
         if means == "login_expired":
             said = f' ("{shown[:80]}")' if shown else ""
             how = f"; log in with: {self.program.login}" if self.program.login else ""
             return self._declined(401, means, f"{self.program.name} is not logged in{said}{how}")
-        wait = seconds_until(words, now.astimezone())
-        return self._declined(_STATUS[means], means, shown, now, wait)
+        if means not in _LIMITS:
+            return self._declined(400, "content_filter", shown)
+        return self._declined(429, means, shown, now, seconds_until(words, now.astimezone()))
 
     def _declined(
         self, status: int, code: str, message: str, now: datetime | None = None, wait: float | None = None
@@ -220,6 +222,7 @@ def _content(path: Path) -> bytes:
 async def _run(arguments: tuple[str, ...], folder: Path, environment: Mapping[str, str], seconds: float) -> _Ended:
     """Start the program under its guard and wait until nothing of it runs any more."""
     told, tells = os.pipe()
+    guard = None
     try:
         guard = await asyncio.create_subprocess_exec(
             sys.executable, "-I", "-S", "-B", GUARD, str(tells), str(seconds), str(folder), *arguments,
@@ -227,10 +230,11 @@ async def _run(arguments: tuple[str, ...], folder: Path, environment: Mapping[st
             cwd=folder, env=dict(environment), start_new_session=True, pass_fds=(tells,),
         )  # fmt: skip
     except OSError as error:
-        os.close(told)
         return _Ended(None, "", b"", "", error=error.strerror or str(error))
     finally:
         os.close(tells)
+        if guard is None:
+            os.close(told)
     try:
         async with asyncio.timeout(seconds + AFTER_ITS_END):
             out, errors, _ = await asyncio.gather(_whole(guard), _tail(guard), guard.wait())

@@ -17,7 +17,7 @@ PLACEHOLDERS = ("model", "prompt", "prompt_file", "shape_file", "answer", "tools
 STDOUT = "stdout"
 ANSWER = "{answer}"
 
-Means = Literal["session_limit", "rate_limit", "login_expired"]
+Means = Literal["session_limit", "rate_limit", "login_expired", "refused"]
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _EXIT = re.compile(r"exit (\d{1,3})")
@@ -38,6 +38,7 @@ USUAL: Mapping[Means, tuple[str, ...]] = {
         r"out of (?:credits|messages|quota)",
     ),
     "rate_limit": (r"rate.?limit", r"too many requests", r"\boverloaded\b"),
+    "refused": (r"content.?(?:filter|policy)", r"(?:blocked|flagged) by .{0,40}(?:filter|policy|moderation)"),
 }
 """What programs of this kind say in their own words, where a project says nothing else."""
 
