@@ -20,7 +20,7 @@ from seedbed.engine.reports import UploadReport
 from seedbed.engine.work.rounds import Scope, output_cells
 from seedbed.errors import SourceError, UsageError
 from seedbed.policy.budget import share
-from seedbed.ports.corpus import CellWrite, Corpus, Inserted, NewRow, Written
+from seedbed.ports.corpus import CellWrite, Corpus, Inserted, NewRow, Standing, Written
 from seedbed.ports.state import MadeRow, Release, State, Uploaded, Waiting
 from seedbed.records import WHOLE, Item, Outcome, OutcomeState, key_text, key_values, row_id
 from seedbed.stage import Fills, Makes, Row
@@ -97,6 +97,9 @@ class _Uploading:
     state: State
     scope: Scope
     tally: _Tally = field(default_factory=_Tally)
+    done: Standing = lambda places: set()
+    """Which of these places an upload that was killed has written in this release. They are not written once more: a
+    person may have emptied or deleted them since."""
 
     def named(self, ids: Sequence[str]) -> list[Outcome]:
         """Those that can be uploaded by name: accepted ones, and withdrawn ones once more."""
@@ -125,8 +128,8 @@ class _Kind(Protocol[A]):
         """Accepted outcomes that no upload has looked at; by name also those that were withdrawn or cleared."""
         ...
 
-    def apply(self, release: str, page: list[A], done: Set[tuple[str, str]]) -> _Note:
-        """Write a page; what became of it. What is ``done`` was written by an upload that was killed."""
+    def apply(self, release: str, page: list[A]) -> _Note:
+        """Write a page; what became of it."""
         ...
 
     def preview(self, page: list[A]) -> None: ...
@@ -194,11 +197,11 @@ def _upload(kind: _Kind[A], project: Project, state: State, run: str, *, allow_s
     opened = Release(new_id("release"), stage.name, ", ".join(tables_of(stage)), "applying", now_ms(), run)
     release = state.open_release(opened).id
     point("after a release opens")
-    # What a killed upload wrote is not written once more: a person may have emptied or deleted it since.
-    done = it.corpus.standing(release) if release != opened.id and it.scope.ids is None else set()
+    if release != opened.id and it.scope.ids is None:
+        it.done = it.corpus.standing(release)
     with _Clerk(it, release) as clerk:
         for found in clerk.pages(first, page):
-            note = kind.apply(release, found, done)
+            note = kind.apply(release, found)
             note.again = [answer.key for answer in found if answer.state == "withdrawn"]
             clerk.note(note)
     out = project.write_file() if project.source is not None else ""
@@ -237,8 +240,9 @@ class _Cells:
             if mine:
                 yield mine
 
-    def apply(self, release: str, page: list[Waiting], done: Set[tuple[str, str]]) -> _Note:
+    def apply(self, release: str, page: list[Waiting]) -> _Note:
         it, table = self.uploading, self.relation.table
+        done = it.done([(table, answer.key) for answer in page])
         there = [answer for answer in page if (table, answer.key) in done] if done else []
         rest = [answer for answer in page if (table, answer.key) not in done] if done else page
         writes = self._writes(rest)
@@ -324,10 +328,11 @@ class _Rows:
             if mine:
                 yield mine
 
-    def apply(self, release: str, page: list[Outcome], done: Set[tuple[str, str]]) -> _Note:
+    def apply(self, release: str, page: list[Outcome]) -> _Note:
         it, stage = self.uploading, self.uploading.stage
         rounds = {outcome.key: outcome.round for outcome in page}
-        there, rest = _made_before([row for outcome in page for row in rows_of(stage, outcome)], done)
+        rows = [row for outcome in page for row in rows_of(stage, outcome)]
+        there, rest = _made_before(rows, it.done([_place(row) for row in rows]))
         made = []
         for inserted in chain(there, it.corpus.insert(release, rest)):
             row = inserted.row
@@ -362,7 +367,7 @@ def _made_before(rows: Sequence[NewRow], done: Set[tuple[str, str]]) -> tuple[li
     there: dict[tuple[str, str], list[Inserted]] = {}
     rest: list[NewRow] = []
     for row in rows:
-        place = (row.table, key_text([row.id]))
+        place = _place(row)
         if place not in done:
             rest.append(row)
         elif place in there:
@@ -370,6 +375,10 @@ def _made_before(rows: Sequence[NewRow], done: Set[tuple[str, str]]) -> tuple[li
         else:
             there[place] = [Inserted(row, "already")]
     return [inserted for found in there.values() for inserted in found], rest
+
+
+def _place(row: NewRow) -> tuple[str, str]:
+    return row.table, key_text([row.id])
 
 
 def rows_of(stage: BoundStage, outcome: Outcome) -> list[NewRow]:

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -177,6 +178,38 @@ def test_many_rows_are_found_by_their_key_and_not_by_a_scan(
     steps = [row[-1] for row in plan]
     assert any(step.startswith("SEARCH q USING") for step in steps), steps
     assert not any(step.startswith("SCAN q") for step in steps)
+
+
+def test_what_a_release_wrote_is_known_by_place_as_it_stood(make_corpus: MakeCorpus) -> None:
+    corpus = filled(make_corpus, 6)
+    put(corpus, *writes(4))
+    put(corpus, *writes(6)[4:], release="r2")
+    corpus.roll_back("r1", items=['["q0"]'])
+    standing = corpus.standing("r1")
+    corpus.roll_back("r1", items=['["q1"]'])
+    asked = [("q", f'["q{n}"]') for n in (0, 1, 2, 4, 7)] + [("other", '["q3"]')]
+    assert standing(asked) == {("q", '["q1"]'), ("q", '["q2"]')}
+    assert corpus.standing("r1")(asked) == {("q", '["q2"]')}
+    assert corpus.standing("r3")(asked) == set()
+
+
+def test_what_a_release_wrote_is_not_held_in_memory(make_corpus: MakeCorpus) -> None:
+    corpus = filled(make_corpus, 11_000)
+    put(corpus, *writes(11_000), release="long")
+    change(corpus, "update q set summary = null")
+    put(corpus, *writes(500), release="short")
+    asked = [("q", f'["q{n}"]') for n in range(500)]
+
+    def peak(release: str) -> int:
+        tracemalloc.start()
+        try:
+            assert len(corpus.standing(release)(asked)) == 500
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak("short")  # what is made once and kept
+    assert peak("long") < 1.5 * peak("short")
 
 
 def test_two_writes_to_one_row_see_each_other(make_corpus: MakeCorpus) -> None:

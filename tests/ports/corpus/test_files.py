@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from seedbed.errors import Drift, Locked, SeedbedError, SourceError, UsageError
 from seedbed.ports.corpus import CellWrite, durable
 from seedbed.ports.corpus.delimited import Delimited
 from seedbed.ports.corpus.files import Staged, stage, table_name, write_out
+from seedbed.ports.corpus.staging import PAIRS, Staging, pair_up
 from seedbed.records import digest
 
 
@@ -89,6 +91,27 @@ def test_staging_again_changes_nothing(desk: Desk) -> None:
     os.utime(desk.source, ns=(1, 1))
     assert desk.stage(key="id").changed_cells == 0
     assert desk.sql("select * from _seedbed_file_source") == before
+
+
+def test_rows_whose_bytes_all_changed_are_matched_in_steps_that_grow_with_the_rows(tmp_path: Path) -> None:
+    def steps(rows: int) -> int:
+        counted = [0]
+
+        def count() -> None:
+            counted[0] += 1
+
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        for name in ("old", "new"):
+            connection.execute(f"create table {name} (pos integer primary key, raw blob, k)")
+        connection.executemany("insert into old values (?, ?, ?)", ((n, f"{n % 400}", n) for n in range(rows)))
+        connection.executemany("insert into new values (?, ?, null)", ((n, f"{n % 300}") for n in range(rows)))
+        connection.set_progress_handler(count, 100)
+        pair_up(Staging(connection, tmp_path, "rows"), "raw", old="select * from old", new="select * from new")
+        assert connection.execute(f"select k from {PAIRS} where pos in (5, 305)").fetchall() == [(5,), (405,)]
+        connection.close()
+        return counted[0]
+
+    assert steps(4000) < 6 * steps(1000)
 
 
 def test_a_change_of_equal_size_and_time_is_seen(desk: Desk) -> None:
@@ -328,6 +351,36 @@ def test_a_persons_edits_in_the_result_file_are_kept(desk: Desk) -> None:
         written = write_out(desk.database, desk.source, desk.out)
         assert written.edits == 1
         assert desk.out.read_bytes() == b"id,q,s\n1,a,later\n2,b,mine\n"
+
+
+@pytest.mark.parametrize("key", ["id", None])
+def test_edits_are_found_without_holding_the_rows_in_memory(desk: Desk, key: str | None) -> None:
+    rows = 20_000
+    desk.put("id,q\n" + "".join(f"{n},question {n}\n" for n in range(rows))).stage("s", key=key, out=desk.out)
+    desk.sql("update questions set s = 'answer ' || id")
+    written = desk.write()
+    desk.out.write_bytes(written.replace(b"answer 7\n", b"mine\n").replace(b"answer 19999\n", b"mine too\n"))
+    tracemalloc.start()
+    try:
+        assert desk.stage("s", out=desk.out).changed_cells == 2
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert desk.column("s", "id")["19999"] == "mine too"
+    assert peak < 6 * len(written) + 2_000_000, "the bytes of both files, and pages of their rows"
+
+
+def test_rows_that_a_person_doubled_or_added_stand_for_none_of_ours_and_are_put_aside(desk: Desk) -> None:
+    desk.put("id,q\n1,a\n2,b\n").stage("s", out=desk.out)
+    desk.sql("update questions set s = 'S' || id")
+    desk.write()
+    desk.out.write_text("id,q,s\n1,a,S1\n1,a,mine\n3,c,\n2,b,S2\n")
+    assert desk.stage("s", out=desk.out).changed_cells == 0
+    assert desk.column("s", "id") == {"1": "S1", "2": "S2"}
+    edited = desk.out.read_bytes()
+    backup = write_out(desk.database, desk.source, desk.out).backup
+    assert backup is not None
+    assert backup.read_bytes() == edited
 
 
 def test_an_edit_that_is_taken_back_is_taken_back(desk: Desk) -> None:

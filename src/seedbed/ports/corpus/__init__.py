@@ -74,6 +74,10 @@ class Undone:
 Fingerprint = Callable[[Mapping[str, Any]], str]
 
 
+Standing = Callable[[Iterable[tuple[str, str]]], set[tuple[str, str]]]
+"""Which of these (table, key) are among what a release had written. Memory does not grow with the release."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """Tells two states of a corpus apart: equal stamps, equal records.
@@ -180,8 +184,8 @@ class Corpus(Protocol):
         """Undo a release where what it wrote still stands; with ``items`` only what it did for those."""
         ...
 
-    def standing(self, release: str) -> set[tuple[str, str]]:
-        """(table, key) of all that a release has written or made and that was not taken back."""
+    def standing(self, release: str) -> Standing:
+        """What a release has written or made by now and that was not taken back."""
         ...
 
     def backed_up(self, release: str) -> tuple[int, int]:

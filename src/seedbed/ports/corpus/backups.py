@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from seedbed.ports.corpus import sqlite
+from seedbed.ports.corpus import Standing, sqlite
 from seedbed.ports.corpus.cells import all_packed, packed, unpacked
 from seedbed.ports.corpus.connections import Session
 from seedbed.ports.corpus.descriptions import BACKUP_TABLE, Catalogue
@@ -33,9 +34,20 @@ BACKUPS = sa.Table(
 )
 _C = BACKUPS.c
 _PAGE = 500
+_LISTED = 5000
 _FORGET = (
     f"UPDATE {BACKUP_TABLE} SET before = ?, after = ?, undone_at = coalesce(undone_at, ?) "  # noqa: S608
     "WHERE release = ? AND number = ?"
+)
+_LIST = "CREATE TEMP TABLE seedbed_standing (key, table_name, PRIMARY KEY (key, table_name)) WITHOUT ROWID"
+_LIST_PAGE = (
+    f"INSERT OR IGNORE INTO temp.seedbed_standing SELECT key, table_name FROM {BACKUP_TABLE} "  # noqa: S608
+    "WHERE release = ? AND number > ? AND number <= ? AND undone_at IS NULL"
+)
+_LAST = f"SELECT coalesce(max(number), 0) FROM {BACKUP_TABLE} WHERE release = ?"  # noqa: S608
+_AMONG = (
+    "SELECT s.table_name, s.key FROM json_each(?) CROSS JOIN temp.seedbed_standing AS s "
+    "WHERE s.key = json_extract(value, '$[1]') AND s.table_name = json_extract(value, '$[0]')"
 )
 _WRITES = sqlite.all_at_once(
     BACKUP_TABLE, "number", ("release", "op", "at", "parent", "table_name", "key_columns"), ("key", "before", "after")
@@ -121,6 +133,19 @@ class Backups:
             for op, table, columns, key, parent, before, after, number in rows:
                 yield Entry(op, table, columns, key, parent, unpacked(before), unpacked(after), number)
             rows = self._session.tuples(query.where(_C.number < rows[-1][-1]).limit(size()))
+
+    def listed(self, release: str) -> Standing:
+        """What stands now, listed in a temporary table: it lies in a file, so that no key stays in memory."""
+        self._session.run("DROP TABLE IF EXISTS temp.seedbed_standing")
+        self._session.run(_LIST)
+        last = self._session.catalogue(_LAST, release)[0][0] if self.exists else 0
+        for start in range(0, last, _LISTED):  # a page at a time: whoever writes waits for no more
+            self._session.run(_LIST_PAGE, (release, start, start + _LISTED))
+
+        def among(places: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+            return set(self._session.catalogue(_AMONG, orjson.dumps(list(places)).decode()))
+
+        return among
 
     def forget(self, clean: Clean) -> int:
         """Put what is remembered of cells through ``clean``; what changes has no way back any more."""

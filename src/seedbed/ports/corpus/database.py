@@ -17,6 +17,7 @@ from seedbed.ports.corpus import (
     Fingerprint,
     Inserted,
     NewRow,
+    Standing,
     Table,
     Undone,
     Written,
@@ -159,8 +160,8 @@ class Database:
     def roll_back(self, release: str, *, dry_run: bool = False, items: Collection[str] | None = None) -> Undone:
         return Rollback(self._session, self._catalogue, self._backups, release, dry_run=dry_run, items=items).run()
 
-    def standing(self, release: str) -> set[tuple[str, str]]:
-        return {(entry.table, entry.key) for entry in self._backups.standing(release, lambda: 5000)}
+    def standing(self, release: str) -> Standing:
+        return self._backups.listed(release)
 
     def backed_up(self, release: str) -> tuple[int, int]:
         return self._backups.counts(release)

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,8 @@ import orjson
 import zstandard
 
 from seedbed.errors import Drift, SourceError
-from seedbed.ports.corpus.layout import Layout
+from seedbed.ports.corpus.comparing import Comparison
 from seedbed.ports.corpus.reading import Content, kept, read
-from seedbed.ports.corpus.spreadsheets import plain
 from seedbed.ports.corpus.staging import Meta, OutFile, Staging, quoted
 
 _CHUNK = 4 << 20
@@ -79,17 +76,15 @@ class ResultFile:
             raise self._not_ours()
         if sha == self._base:
             return 0
-        written, keys = self._written(self._base)
-        with written:
-            before = Rows(written.layout(), self.staging, self.meta, keys, safe=known.safe)
-        now = Rows(content.layout(), self.staging, self.meta, safe=known.safe)
-        now.match(before)
-        edits, columns = before.edits(now)
-        self.staging.add_outputs(columns)
-        taken = self._set(edits)
-        known.taken = sha
-        known.leftover = known.leftover or now.leftover
-        self._keep(sha, content.pieces(), lambda: now.keys)
+        with Comparison(self.staging, self.meta, safe=known.safe) as compared:
+            with self._written(self._base) as written:
+                compared.before(written.layout(), self._keys_written(self._base))
+            compared.now(content.layout())
+            self.staging.add_outputs(compared.added())
+            taken = self._set(compared.edits())
+            known.taken = sha
+            known.leftover = known.leftover or compared.leftover
+            self._keep(sha, content.pieces(), compared.keys)
         self._forget(but=sha)
         return taken
 
@@ -132,12 +127,12 @@ class ResultFile:
             )
         return taken
 
-    def _keep(self, sha: str, pieces: Iterable[bytes], keys: Callable[[], Sequence[Any]]) -> None:
+    def _keep(self, sha: str, pieces: Iterable[bytes], keys: Callable[[], Iterable[Sequence[Any]]]) -> None:
         """The file's bytes and the keys of its rows, beside what is remembered already."""
         self.staging.sql("delete from _seedbed_file_written where out = ? and sha = ?", (self.name, sha))
         self._pack(sha, 0, _chunks(pieces))
         if self.meta.key is None:
-            self._pack(sha, 1, [orjson.dumps(keys())])
+            self._pack(sha, 1, (orjson.dumps(page) for page in keys()))
 
     def _pack(self, sha: str, keys: int, pieces: Iterable[bytes]) -> None:
         pack = zstandard.ZstdCompressor(level=1).compress
@@ -145,103 +140,20 @@ class ResultFile:
             row = (self.name, sha, n, keys, pack(piece))
             self.staging.sql("insert into _seedbed_file_written values (?, ?, ?, ?, ?)", row)
 
-    def _written(self, sha: str) -> tuple[Content, list[Any] | None]:
+    def _written(self, sha: str) -> Content:
+        return kept(self.out, self.source, self._packed(sha, 0))
+
+    def _keys_written(self, sha: str) -> Iterator[Any]:
+        for page in self._packed(sha, 1):
+            yield from orjson.loads(page)
+
+    def _packed(self, sha: str, keys: int) -> Iterator[bytes]:
         unpack = zstandard.ZstdDecompressor().decompress
         query = "select chunk from _seedbed_file_written where out = ? and sha = ? and keys = ? order by n"
-        pieces = (unpack(chunk) for (chunk,) in self.staging.sql(query, (self.name, sha, 0)))
-        content = kept(self.out, self.source, pieces)
-        keys = b"".join(unpack(chunk) for (chunk,) in self.staging.sql(query, (self.name, sha, 1)))
-        return content, orjson.loads(keys) if keys else None
+        return (unpack(chunk) for (chunk,) in self.staging.sql(query, (self.name, sha, keys)))
 
     def _forget(self, *, but: str) -> None:
         self.staging.sql("delete from _seedbed_file_written where out = ? and sha != ?", (self.name, but))
-
-
-class Rows:
-    """All rows of a result file with their keys, for comparing two states of it.
-
-    Rows that are left as they are do not count; ``safe`` cells are read as the texts that they stand for.
-    """
-
-    def __init__(
-        self, layout: Layout, staging: Staging, meta: Meta, keys: list[Any] | None = None, *, safe: bool = False
-    ) -> None:
-        self.meta = meta
-        self.columns = layout.columns
-        self.raws: list[bytes] = []
-        self.cells: list[list[Any]] = []
-        self.contents: list[Any] = []
-        self.present = staging.table_columns()
-        self.leftover = False
-        self.replaced = layout.replaced
-        hashed = [layout.columns.index(name) for name in meta.hashed if name in layout.columns]
-        convert = layout.converters([self.present.get(name, "TEXT") for name in layout.columns])
-        wrong = staging.wrong_marks()
-        for _, spans, raw, values in layout.rows():
-            if layout.wrong(spans, raw) or (wrong and blake2b(raw, digest_size=16).digest() in wrong):
-                continue
-            cells = [plain(cell) if isinstance(cell, str) else cell for cell in values] if safe else values
-            self.raws.append(raw)
-            self.contents.append(tuple(cells[i] for i in hashed))
-            for index, function in convert:
-                cells[index] = function(cells[index])
-            self.cells.append(cells)
-        if meta.key is not None:
-            if meta.key not in layout.columns:
-                raise SourceError(
-                    f'{layout.name} no longer has its key column "{meta.key}"',
-                    hint=f"Put the column back, or move {layout.name} away.",
-                )
-            at = layout.columns.index(meta.key)
-            keys = [cells[at] for cells in self.cells]
-        self.keys: list[Any] = keys or [None] * len(self.cells)
-
-    def match(self, before: Rows) -> None:
-        """Give rows the keys that they had: by equal bytes, by equal content, else in order where all are left."""
-        if self.meta.key is not None:
-            self.leftover = self.keys != before.keys and set(self.keys) != set(before.keys)
-            return
-        free = {index for index, key in enumerate(before.keys) if key is not None}
-        for mine, theirs in ((self.raws, before.raws), (self.contents, before.contents)):
-            places: defaultdict[Any, deque[int]] = defaultdict(deque)
-            for index in sorted(free):
-                places[theirs[index]].append(index)
-            for index, value in enumerate(mine):
-                if self.keys[index] is None and places.get(value):
-                    found = places[value].popleft()
-                    free.discard(found)
-                    self.keys[index] = before.keys[found]
-        lost = [index for index, key in enumerate(self.keys) if key is None]
-        if len(lost) == len(free):
-            for index, found in zip(lost, sorted(free), strict=True):
-                self.keys[index] = before.keys[found]
-        else:
-            self.leftover = True
-
-    def edits(self, now: Rows) -> tuple[list[tuple[Any, str, Any]], dict[str, str]]:
-        """Cells that differ ``now``, and columns that a person added."""
-        old = {key: index for index, key in enumerate(self.keys) if key is not None}
-        lower = {name.lower() for name in self.present}
-        pairs = [
-            (here, self.columns.index(name) if name in self.columns else None, name)
-            for here, name in enumerate(now.columns)
-            if name != self.meta.key and (name in self.present or name.lower() not in lower)
-        ]
-        edits: list[tuple[Any, str, Any]] = []
-        for key, raw, cells in zip(now.keys, now.raws, now.cells, strict=True):
-            found = old.get(key) if key is not None else None
-            if found is None or (raw == self.raws[found] and now.columns == self.columns):
-                continue
-            was = self.cells[found]
-            for here, there, name in pairs:
-                if self.replaced(None if there is None else was[there], cells[here]):
-                    edits.append((key, name, cells[here]))
-        columns = dict.fromkeys(_names(edits), "")
-        return edits, {name: kind for name, kind in columns.items() if name not in self.present}
-
-
-def _names(edits: Iterable[tuple[Any, str, Any]]) -> Iterable[str]:
-    return (name for _, name, _ in edits)
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -33,6 +33,7 @@ VERSION = 1
 PATIENCE = 30.0
 HASH_KEY = "_key"
 _SOURCE, _SCAN = "_seedbed_file_source", "_seedbed_file_scan"
+PAIRS = "temp.seedbed_pairs"
 _SHOWN = 5
 _LISTED = 20
 _WINDOW = 50_000
@@ -345,7 +346,7 @@ class Staging:
             mark = blake2b(raw, digest_size=16).digest()
             key, content = (former and former.take(mark)) or (None, "")
             if not content:
-                content = digest(_packed(cells if whole else [cells[i] for i in hashed]))
+                content = digest(packed_cells(cells if whole else [cells[i] for i in hashed]))
                 if first:
                     number = occurrences[content] = occurrences.get(content, 0) + 1
                     key = f"{content}-{number}"
@@ -383,19 +384,11 @@ class Staging:
             f"""create temp table lost as select k, pos, raw, hash from {_SOURCE} o
             where not exists (select 1 from {_SCAN} s where s.k = o.k)"""
         )
-        self.sql("create temp table pairs (pos integer primary key, k text)")
         for by in ("raw", "hash"):
-            self.sql(
-                f"""insert into pairs
-                with o as (select k, {by} h, row_number() over (partition by {by} order by pos) n from lost),
-                     s as (select pos, {by} h, row_number() over (partition by {by} order by pos) n from {_SCAN}
-                           where k is null)
-                select s.pos, o.k from s join o on o.h = s.h and o.n = s.n"""
-            )
-            self.sql(f"update {_SCAN} set k = p.k from pairs p where p.pos = {_SCAN}.pos")
-            self.sql("delete from lost where k in (select k from pairs)")
-            self.sql("delete from pairs")
-        self.sql("drop table pairs")
+            pair_up(self, by, old="select * from lost", new=f"select * from {_SCAN} where k is null")
+            self.sql(f"update {_SCAN} set k = p.k from {PAIRS} p where p.pos = {_SCAN}.pos")
+            self.sql(f"delete from lost where k in (select k from {PAIRS})")
+            self.sql(f"drop table {PAIRS}")
         self.sql("drop table lost")
         left = self.sql(f"select pos, hash from {_SCAN} where k is null order by pos").fetchall()
         if left:
@@ -618,8 +611,27 @@ class Staging:
             if cells or added:
                 yield Splice(str(k), start, spans, cells)
 
-    def keys(self) -> list[Any]:
-        return [k for (k,) in self.sql(f"select k from {_SOURCE} order by pos")]
+    def keys(self) -> Iterator[list[Any]]:
+        """Keys of the file's rows in their order, a page at a time."""
+        cursor = self.sql(f"select k from {_SOURCE} order by pos")
+        while page := cursor.fetchmany(5000):
+            yield [k for (k,) in page]
+
+
+def pair_up(staging: Staging, by: str, *, old: str, new: str) -> None:
+    """Make the table of ``PAIRS``: places of new rows with the keys of old ones of equal ``by``, each used once.
+
+    The first of several equal new rows, by ``pos``, gets the key of the first old one, the second that of the second.
+    """
+    number = f"row_number() over (partition by {by} order by pos)"
+    staging.sql("create temp table seedbed_equal (h, n integer, k, primary key (h, n)) without rowid")
+    staging.sql(f"insert into seedbed_equal select {by}, {number}, k from ({old})")
+    staging.sql(f"create table {PAIRS} (pos integer primary key, k)")
+    staging.sql(
+        f"""insert into {PAIRS} select s.pos, o.k from (select pos, {by} h, {number} n from ({new})) s
+        cross join seedbed_equal o where o.h = s.h and o.n = s.n"""
+    )
+    staging.sql("drop table seedbed_equal")
 
 
 class _Former:
@@ -645,7 +657,7 @@ class _Former:
         return taken
 
 
-def _packed(cells: Sequence[Any]) -> bytes:
+def packed_cells(cells: Sequence[Any]) -> bytes:
     return orjson.dumps(cells, default=lambda value: value.hex() if isinstance(value, bytes) else str(value))
 
 
