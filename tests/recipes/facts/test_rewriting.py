@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from seedbed import Corpus
+from seedbed.recipes.facts.importing import import_topics
 from seedbed.simulator import Settings, Simulator
 from tests.cli.commands import Ended, in_process
 from tests.recipes.facts.helpers import execute, good_challenge, plant_entry, plant_fact
@@ -112,6 +113,21 @@ def test_a_run_of_everything_rewrites_nothing(seedbed: Command, sim: Simulator, 
     assert rows(tmp_path, "select title from facts") == [("The old title of fact 1",)]
     assert seedbed("audit", "facts.rewrite", "--json").json()["stages"][0]["missing"] == 1
     assert sim.summary()["requests"] == 0
+
+
+def test_a_rewrite_that_was_begun_is_shown_and_not_gone_on_with_unasked(
+    seedbed: Command, sim: Simulator, corpus: Corpus
+) -> None:
+    for number in range(5):
+        plant(corpus, number, notability_score=0.7)
+    assert seedbed("generate", "facts.rewrite", "--limit", "2").code == 0
+    found = seedbed("status", "--json").json()
+    stages = {each["stage"]: each for each in found["stages"]}
+    rewriting = stages["facts.rewrite"]
+    assert (rewriting["done"], rewriting["missing"], rewriting["waiting_upload"]) == (2, 3, 2)
+    assert "facts.recover" not in stages
+    assert "seedbed upload facts.rewrite" in found["next"]
+    assert seedbed("status", "facts.rewrite", "--json").json()["next"][0] == "seedbed run facts.rewrite"
 
 
 def test_a_rewrite_that_loses_the_values_is_declined(
@@ -309,6 +325,28 @@ def test_the_free_levels_of_validation_reject_without_a_request(
     assert ("FS-007", "facts.population") in named["f001"]
     assert ("FS-009", "title") in named["f002"]
     assert ("FC-003", "facts.capital") in named["f003"]
+    assert sim.summary()["requests"] == 0
+
+
+def test_keys_of_a_topic_are_required_or_not(seedbed: Command, sim: Simulator, corpus: Corpus, tmp_path: Path) -> None:
+    """002.12: of five keys three are required; facts with those alone pass, one that lacks one of them does not."""
+    text = {"type": "string"}
+    keys = {name: {**text, "required": True} for name in ("celestial_body", "measurement", "significance")}
+    topic = {"slug": "space", "fact_keys": {**keys, "distance": text, "date": {"type": "date"}}}
+    (tmp_path / "topics.jsonl").write_text(json.dumps(topic), "utf-8")
+    assert import_topics(corpus, tmp_path / "topics.jsonl").new == 1
+    pending: dict[str, Any] = {"topic": "space", "status": "pending_validation", "title": "A body far away in space"}
+    whole = {"celestial_body": "Saturn", "measurement": "a ring of rock and ice", "significance": "the widest one"}
+    plant(corpus, 1, **{**pending, "facts": whole})
+    plant(corpus, 2, **{**pending, "title": "Another body in space", "facts": {**whole, "date": "1610-07-25"}})
+    plant(corpus, 3, **{**pending, "title": "A third body in space", "facts": {**whole, "significance": ""}})
+    del whole["measurement"]
+    plant(corpus, 4, **{**pending, "title": "A fourth body in space", "facts": whole})
+    assert seedbed("run", "facts.validate").code == 0
+    verdicts = rows(tmp_path, "select id, status, findings from facts order by id")
+    assert [status for _, status, _ in verdicts] == ["validated", "validated", "rejected", "rejected"]
+    missing = [{each["field"] for each in json.loads(found) if each["code"] == "FS-011"} for _, _, found in verdicts]
+    assert missing == [set(), set(), {"facts.significance"}, {"facts.measurement"}]
     assert sim.summary()["requests"] == 0
 
 

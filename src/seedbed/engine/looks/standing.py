@@ -44,17 +44,22 @@ CORRUPT = "receipts.corrupt"
 
 
 def status(project: Project, target: str | None = None) -> StatusReport:
-    """How a stage, or each stage of the project, stands at this moment (000.22)."""
+    """How a stage, or each stage of the project, stands at this moment (000.22).
+
+    Of stages that are worked by name only, those are among them that were begun.
+    """
     with looking(project) as look:
         stages = project.stages(target)
         counts: dict[str, Counted] = {}
         with look.state.snapshot():
             standing, money = look.state.standing(), look.state.money()
+            if target is None or target == project.pipeline.name:
+                stages += [stage for stage in project.pipeline.stages if stage.by_name and stage.name in standing]
             for stage in stages:
                 settled = standing.get(stage.name, Tally()).settled
                 calls = money[stage.name].calls if stage.name in money else 0
                 counts[stage.name] = count_missing(look, stage, settled, calls)
-            report = _report(look, target, counts, standing, money)
+            report = _report(look, target, stages, counts, standing, money)
         for stage in stages:
             remember(project, look.state, stage, counts[stage.name])
         return report
@@ -63,11 +68,11 @@ def status(project: Project, target: str | None = None) -> StatusReport:
 def _report(
     look: Look,
     target: str | None,
+    stages: Sequence[Stage],
     counts: Mapping[str, Counted],
     standing: Mapping[str, Tally],
     money: Mapping[str, Spending],
 ) -> StatusReport:
-    stages = look.project.stages(target)
     each = [
         replace(
             _stage(stage, counts[stage.name], standing.get(stage.name, Tally()), money.get(stage.name)),
@@ -99,7 +104,7 @@ def _report(
     )
     waiting = [gate for name, gate in gates.items() if not gate.open and counts[name].missing]
     needs = (*(f"{gate.why} Next: {gate.next}" for gate in waiting), *_needs(look.project, stages, standing, report))
-    return replace(report, needs=needs, next=tuple(_next(report, target, waiting)))
+    return replace(report, needs=needs, next=tuple(_next(look.project, report, target, waiting)))
 
 
 def _gates(look: Look, stages: Sequence[Stage]) -> dict[str, GateStatus]:
@@ -290,7 +295,7 @@ def _no_key(project: Project, stage: Stage) -> list[str]:
     return []
 
 
-def _next(report: StatusReport, target: str | None, waiting: Sequence[GateStatus] = ()) -> list[str]:
+def _next(project: Project, report: StatusReport, target: str | None, waiting: Sequence[GateStatus] = ()) -> list[str]:
     name = f" {target}" if target else ""
     bad = sum(count for each in report.stages for state, count in each.states.items() if state != "accepted")
     if report.running:
@@ -300,7 +305,8 @@ def _next(report: StatusReport, target: str | None, waiting: Sequence[GateStatus
     found = []
     found += [gate.next for gate in waiting]
     shut = {gate.stage for gate in waiting}
-    if any(each.missing for each in report.stages if each.stage not in shut):
+    worked = {stage.name for stage in project.stages(target)}
+    if any(each.missing for each in report.stages if each.stage in worked - shut):
         if report.last is None:
             found.append(f"seedbed plan{name}")
         found.append(f"seedbed run{name}")

@@ -277,7 +277,7 @@ def _known_topic(lookup: Lookup, topic: str) -> bool:
 
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,59}")
-_SPEC = ("type", "label", "unit", "many", "enum", "minimum", "maximum")
+_SPEC = ("type", "label", "unit", "many", "enum", "minimum", "maximum", "required")
 
 
 def _wrong_topic(cells: Mapping[str, Any]) -> str:

@@ -110,6 +110,9 @@ def structure(fact: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[Find
     for key, value in values.items():
         if key in keys:
             yield from _value(key, value, keys[key])
+    for key, spec in keys.items():
+        if spec.get("required") is True and values.get(key) in (None, "", []):
+            yield Finding("FS-011", f"{key} is missing, which each fact of the topic has to hold", f"facts.{key}")
     if keys and not values:
         yield Finding("FS-010", "the fact holds no value of its topic's keys", "facts", "warning")
 
