@@ -1,4 +1,4 @@
-"""The appender of one process: a thread that owns the connection and commits as soon as it is idle."""
+"""The appender of one process: a thread that owns the connection, and commits what came while it was busy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ Record = Intent | Receipt | Ending
 Waiting = tuple[Record, Any]
 
 _BATCH = 512
+_GATHER = 0.001
+"""Seconds that an idle writer waits behind the first record: calls come in bursts, and are synced together then."""
 _LOG = 4 << 20
 """Bytes of log after which it is copied into the file, while nobody waits for a commit."""
 _PAGES_A_ROW = 2 * 4096
@@ -189,6 +192,8 @@ class SqliteWriter:
         while open_for_more:
             batch: list[Waiting] = []
             entry = self._queue.get()
+            if entry is not None and self._queue.empty():
+                time.sleep(_GATHER)
             try:
                 while entry is not None:
                     batch.append(entry)
