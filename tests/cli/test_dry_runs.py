@@ -50,6 +50,14 @@ def test_the_exact_request_of_an_item_can_be_read_before_it_is_sent(
     assert [entry["item"] for entry in sim.ledger()] == ["Q7Z"]
 
 
+def test_a_preview_says_that_items_will_share_a_request(seedbed: Command, sim: Simulator, tmp_path: Path) -> None:
+    Corpus(tmp_path, sim.url, 5, stage={"per_call": 4})
+    (stage,) = seedbed("generate", "--dry-run", "--json").json()["stages"]
+    assert [preview["writes"] for preview in stage["previews"]] == [
+        "summary of questions; asked alone here, up to 4 in one request when it is sent"
+    ] * 3
+
+
 def test_an_upload_is_shown_with_counts_and_differences_first(seedbed: Command, sim: Simulator, tmp_path: Path) -> None:
     """000.40: the corpus file is the same byte for byte afterwards."""
     corpus = Corpus(tmp_path, sim.url, 6)

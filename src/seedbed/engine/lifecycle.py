@@ -428,6 +428,8 @@ def _preview(project: Project, stage: BoundStage, item: Item) -> Preview:
             "a function of yours, no model" if stage.stage.compute else "an async function; its calls depend on answers"
         )
         return Preview(item.key, kind, writes)
+    if stage.grouped:
+        writes += f"; asked alone here, up to {stage.stage.per_call} in one request when it is sent"
     request = stage.request([item], 1)
     model = project.model_of(request)
     provider_name, _, model_name = model.partition("/")
