@@ -90,12 +90,17 @@ def test_secrets_of_others_are_not_given_to_a_program(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("ROBOT_COLOUR", "red")
-    (table.root / ".env.local").write_text("ROBOT_KEY=r-1\nOTHER_KEY=o-1\n", "utf-8")
+    robot.behave(chatter="my key is robot-key-1, in red\n")
+    (table.root / ".env.local").write_text("ROBOT_KEY=robot-key-1\nOTHER_KEY=o-1\n", "utf-8")
 
-    assert run(project(table, robot, provider={"environment": ["ROBOT_COLOUR", "ROBOT_KEY", "NOT_SET"]})).error is None
+    found = project(table, robot, provider={"environment": ["ROBOT_COLOUR", "ROBOT_KEY", "NOT_SET"]})
+    assert run(found).error is None
     got = set(robot.starts[0]["environment"])
     assert {"ROBOT_COLOUR", "ROBOT_KEY", "PATH"} <= got
     assert not got & {"OPENAI_API_KEY", "OTHER_KEY", "NOT_SET"}
+    for purchase in found.receipts().purchases():
+        assert purchase.receipt is not None
+        assert purchase.receipt.headers["stderr"] == "my key is …, in red"
 
 
 def test_a_program_that_never_works_ends_the_run_with_what_it_says(table: Table, robot: Robot) -> None:

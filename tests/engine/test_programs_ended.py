@@ -112,7 +112,7 @@ def test_after_kill_9_nothing_runs_on_and_only_what_was_in_doubt_is_asked_again(
     child.kill()
     child.communicate(timeout=60)
 
-    waiting_until(lambda: gone(robot))
+    waiting_until(lambda: gone(robot), 120)
     only_these_were_asked_again(folder, robot)
 
 

@@ -18,6 +18,8 @@ from seedbed.ports.models.registry import PROVIDERS
 PROGRAM = "program"
 ALWAYS = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 """Variables that each program gets, where they are set."""
+SECRET = 8
+"""Characters from which the value of a variable that is named counts as one that is not to be shown."""
 OF_PROGRAMS = ("answer", "tools", "environment", "timeout", "ceiling", "login", *USUAL)
 OF_ENDPOINTS = ("base_url", "key", "rules", "seed")
 
@@ -47,12 +49,14 @@ def program_of(settings: Settings, provider: str, root: Path, secrets: Secrets) 
     names = names_in(words)
     answer = str(table.get("answer") or (ANSWER if "answer" in names else STDOUT))
     _check_placeholders(place, names, answer, tools)
+    environment = _environment(place, table.get("environment", ()), secrets)
     return Program(
         name=provider,
         arguments=(_path(words[0], root), *words[1:]),
         answer=answer,
         tools=tools,
-        environment=_environment(place, table.get("environment", ()), secrets),
+        environment=environment,
+        secrets=tuple(value for name, value in environment.items() if name not in ALWAYS and len(value) >= SECRET),
         project=str(root),
         login=str(table.get("login", "")),
         marks={means: _marks(place, means, table.get(means, USUAL[means])) for means in USUAL},

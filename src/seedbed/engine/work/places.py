@@ -185,7 +185,7 @@ class Places:
         self._lines: dict[str, _Line] = {}
         self._estimates: dict[tuple[str, str], Estimate] = {}
         self._pending: dict[str, Place] = {}
-        self._answered: deque[tuple[str, Usage]] = deque()
+        self._answered: deque[tuple[str, Usage | None]] = deque()
         self._hopping = False
         self._looked: dict[str, float] = {}
         self._told = -math.inf
@@ -418,8 +418,8 @@ class Places:
 
     # ---- tokens, told by the reader's thread
 
-    def used(self, intent: str, usage: Usage) -> None:
-        """The tokens of an answer. From any thread."""
+    def used(self, intent: str, usage: Usage | None) -> None:
+        """The tokens of an answer; None where it does not say. From any thread."""
         if intent not in self._pending:
             return
         self._answered.append((intent, usage))
@@ -433,7 +433,7 @@ class Places:
         while self._answered:
             intent, usage = self._answered.popleft()
             place = self._pending.pop(intent, None)
-            if place is None:
+            if place is None or usage is None:  # what was estimated counts
                 continue
             tokens_in = usage.input + usage.cached
             actual = Cost.of(tokens_in, usage.output)

@@ -181,8 +181,8 @@ class Desk:
     now: Callable[[], int]
     run: str
     settled: Callable[[State], None] = lambda _: None
-    used: Callable[[str, Usage], None] = lambda _intent, _usage: None
-    """Told what the call of an intent used, so that limits are settled."""
+    used: Callable[[str, Usage | None], None] = lambda _intent, _usage: None
+    """Told what the call of an intent used, where that is known, so that limits are settled."""
     foretell: Callable[[str, Sequence[tuple[Item | None, Outcome]]], None] | None = None
 
 
@@ -353,8 +353,7 @@ class Reader:
         if cost is None:
             self.desk.meter.price_unknown = True
         self.desk.till.settle(paid.id, cost)
-        if usage is not None:
-            self.desk.used(paid.id, usage)
+        self.desk.used(paid.id, usage)
         saved = self._saved(paid.model, usage) if usage else 0
         page.entries.append(self._entry(paid, "adopt" if adopted else "settle", cost, usage or NO_USAGE, served, saved))
         if order.waiter is not None or order.stage.prompt is None:

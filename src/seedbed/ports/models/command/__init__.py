@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -103,7 +103,7 @@ class Command:
             if wrong is not None:
                 return wrong
             ended = await _run(arguments, folder, self.program.environment, target.timeout)
-            return self._answer(ended, folder, target)
+            return self._answer(replace(ended, errors=self.program.hidden(ended.errors)), folder, target)
         finally:
             rmtree(folder, ignore_errors=True)
 
@@ -146,7 +146,7 @@ class Command:
             return self._refused(*means)
         if not lacks:  # it ended well, and has nothing to say
             return Answer(200, self._headers(ended), body, "stdout")
-        last = ended.errors.strip()[-200:]
+        last = " ".join(ended.errors.split())[-200:]
         raise Trouble("failed", f"{name}: {lacks}{last and ': '}{last}")
 
     def _body(self, ended: _Ended, folder: Path) -> tuple[bytes, str]:

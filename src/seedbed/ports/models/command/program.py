@@ -74,7 +74,8 @@ class Program:
     """A headless program as a project declares it. ``arguments`` begin with the program's path.
 
     ``answer`` is ``stdout``, ``{answer}``, or the name of a file in the folder in which the program runs.
-    ``environment`` is all that the program gets; ``login`` is what a person types to log in.
+    ``environment`` is all that the program gets, and ``secrets`` those of its values that are never shown or stored;
+    ``login`` is what a person types to log in.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Program:
     answer: str = STDOUT
     tools: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     project: str = ""
     login: str = ""
     marks: Mapping[Means, Marks] = field(default_factory=dict)
@@ -94,6 +96,12 @@ class Program:
         """Whether the program is told which model to ask: it must never choose that by itself."""
         words = self.arguments[1:]
         return "model" in names_in(words) or any(word == model or word.endswith(f"={model}") for word in words)
+
+    def hidden(self, errors: str) -> str:
+        """What the program says of errors, without the keys that it was given."""
+        for secret in self.secrets:
+            errors = errors.replace(secret, "…")
+        return errors
 
     def meaning(self, code: int | None, errors: str) -> tuple[Means, str] | None:
         """What an end without an answer means, and the program's own words for it."""
