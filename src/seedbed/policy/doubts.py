@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 
 from seedbed.policy.omissions import in_place_of_text
-from seedbed.policy.scanning import LONG_WORDS
 
+LONG_WORDS = (
+    "theta|tau|times|text(?:bf|it|rm|tt)?|textrm|tan|tanh|top|triangle|tilde|tfrac|therefore|"
+    "frac|forall|flat|nabla|neq|neg|newline|newcommand|notin|nexists|nleq|ngeq|"
+    "beta|bar|begin|binom|bigcup|bigcap|bot|boldsymbol|bullet|backslash|big|bigg|"
+    "rho|right|rightarrow|rangle|rceil|rfloor|rbrace|Rightarrow|ref"
+)
 _UNSURE = ("tan", "tau", "top", "neg", "neq", "ref")
 """Commands that leave a word of a language behind their first letter."""
 _WORDS = "|".join(word for word in LONG_WORDS.replace("tt)?", "tt)").split("|") if word not in _UNSURE)
@@ -31,6 +36,8 @@ _MAYBE = re.compile(r"\\(?:[tbfr][A-Za-z0-9]|n[a-z])")
 
 ESCAPES = "a backslash stands alone where LaTeX or a Windows path was meant"
 OMISSION = "a place looks left out"
+CUT = "the answer may have been cut after a comma"
+SLIPPED = "a mark of the structure may have slipped into a text"
 
 
 def doubts(text: str) -> tuple[str, ...]:

@@ -15,12 +15,12 @@ from itertools import islice
 from typing import Any
 
 from seedbed.errors import NotReadable, NotRepairable
-from seedbed.policy.doubts import OMISSION, doubts
+from seedbed.policy.doubts import OMISSION, SLIPPED, doubts
 from seedbed.policy.edits import Edit, Repaired, applied, joined, undone
 from seedbed.policy.omissions import correction, in_prose
 from seedbed.policy.outline import Outline
 from seedbed.policy.scanning import BLANKS, Scan
-from seedbed.policy.traces import SLIPPED, lacks_closers, traces
+from seedbed.policy.traces import lacks_closers, traces
 
 Check = Callable[[str], Any]
 """Reads strict JSON and checks its shape. Raises NotReadable."""

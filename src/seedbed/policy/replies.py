@@ -18,12 +18,9 @@ import jiter
 import jsonschema_rs
 
 from seedbed.errors import ConfigError, NotReadable, NotRepairable
-from seedbed.policy.doubts import doubts
+from seedbed.policy.doubts import CUT, SLIPPED, doubts
 from seedbed.policy.edits import Edit, Repaired, applied, place_before
-from seedbed.policy.mending import mend
 from seedbed.policy.outline import Outline
-from seedbed.policy.scanning import CUT
-from seedbed.policy.traces import SLIPPED
 
 # ------------------------------------------------------------------------------------------ text
 
@@ -318,6 +315,8 @@ def repaired_as(text: str, outline: Outline, check: Callable[[Any], Any]) -> Rep
 
     def strictly(mended: str) -> Any:
         return check(_strict(mended))
+
+    from seedbed.policy.mending import mend  # a program whose answers are well never needs it
 
     repaired, mended = mend(text, outline, strictly)
     return Repaired(repaired.value, repaired.edits, (*repaired.doubtful, *doubts(mended)))

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from seedbed.errors import NotRepairable
+from seedbed.policy.doubts import CUT, LONG_WORDS
 from seedbed.policy.edits import Edit, applied
 from seedbed.policy.omissions import in_remark
 from seedbed.policy.outline import Outline
 
 DEPTH = 64
 """Brackets that may be open at once in a document that needs mending."""
-CUT = "the answer may have been cut after a comma"
 _VALUES, _EDITS, _QUOTES = 60_000, 20_000, 100_000
 """More than an answer holds: what has more of them is hostile and is declined in bounded time."""
 
@@ -1222,12 +1222,6 @@ _UNESCAPED = re.compile(
 _PATH = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?!\\)(?:[^\s\"\\]{1,60} [^\s\"\\]{1,60}(?=\\[^bfnrtu])|[^\s\"])*")
 """A folder of two words, such as ``Program Files``, only where what follows is no line break."""
 
-LONG_WORDS = (
-    "theta|tau|times|text(?:bf|it|rm|tt)?|textrm|tan|tanh|top|triangle|tilde|tfrac|therefore|"
-    "frac|forall|flat|nabla|neq|neg|newline|newcommand|notin|nexists|nleq|ngeq|"
-    "beta|bar|begin|binom|bigcup|bigcap|bot|boldsymbol|bullet|backslash|big|bigg|"
-    "rho|right|rightarrow|rangle|rceil|rfloor|rbrace|Rightarrow|ref"
-)
 _LATEX = re.compile(rf"\\(?:{LONG_WORDS}|nu|ne|ni|to|not|rm|bf)(?![A-Za-z])")
 
 

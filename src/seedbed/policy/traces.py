@@ -11,9 +11,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 
+from seedbed.policy.doubts import SLIPPED
 from seedbed.policy.edits import Edit
 
-SLIPPED = "a mark of the structure may have slipped into a text"
 DOUBLED = "quotation marks may be doubled"
 MIXED = "a text stands in other quotation marks than those beside it"
 
