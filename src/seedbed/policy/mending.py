@@ -19,6 +19,7 @@ from seedbed.policy.doubts import OMISSION, SLIPPED, doubts
 from seedbed.policy.edits import Edit, Repaired, applied, joined, undone
 from seedbed.policy.omissions import correction, in_prose
 from seedbed.policy.outline import Outline
+from seedbed.policy.patterns import late
 from seedbed.policy.scanning import BLANKS, Scan
 from seedbed.policy.traces import lacks_closers, traces
 
@@ -27,38 +28,37 @@ Check = Callable[[str], Any]
 
 _TRIES = 24
 _MOST = 100_000
-_THOUGHT = re.compile(r"(?is)\A\s*<(think(?:ing)?|thought|reasoning|reflection|scratchpad|analysis)>.*?</\1>")
+_THOUGHT = late(r"(?is)\A\s*<(think(?:ing)?|thought|reasoning|reflection|scratchpad|analysis)>.*?</\1>")
 _MARK = r"""[uU]?["'“”„«＂‘`]"""
 _REMARK = r"//|/\*|\#"
 _NAMED = (
     rf"""[uU]?"(?:[^"\\\n]|\\.){{0,200}}"[{BLANKS}]*[:：]|{_MARK}(?:[^"'\\\n:：]|\\.){{0,200}}["'”“»＂’`]?[{BLANKS}]*[:：]"""
     rf"""|[^\W\d][\w$-]{{0,80}}["']?[{BLANKS}]*[:：]"""
 )
-_OBJECT = re.compile(rf"[{{｛](?=[{BLANKS}]*(?:{_NAMED}|{_REMARK}|[}}｝]))")
-_ARRAY = re.compile(
-    rf"[\[［](?=[{BLANKS}]*(?:{_MARK}|[{{｛\[［\]］\d-]|true|false|null|nan|\+?inf|{_REMARK}))", re.IGNORECASE
-)
-_EITHER = re.compile(rf"(?:{_OBJECT.pattern}|{_ARRAY.pattern})", re.IGNORECASE)
-_ESCAPED = re.compile(r"\A[^\"{\[]{0,400}[{\[](?:\s|\\n|\\r|\\t)*(?:[{\[](?:\s|\\n|\\r|\\t)*)?\\\"")
-_SEQUENCE = re.compile(r'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')
-_FENCED_STRING = re.compile(r'\A(?:```|~~~)\w*\s*("[{\[](?s:.*)[}\]]")\s*(?:```|~~~)\Z')
-_ESCAPED_NAME = re.compile(r'(?<=[{,\s])\\"([^"\\\n]{1,80})\\"(?=\s*:)')
-_FIRST_NAME = re.compile(r'\A[^"{\[]{0,400}[{\[]\s*(?:[{\[]\s*)?\\"[^"\\\n]{1,80}\\"\s*:')
-_ENTITY = re.compile(r"&(?:quot|amp|lt|gt|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
-_QUOTE_ENTITY = re.compile(r"[{\[]\s*(?:[{\[]\s*)?&(?:quot|#34|#[xX]22);")
-_SIGN_OF_JSON = re.compile(r"""["{}\[\]]|\A[\W_]*[^\w\s`~*#>-][\W_]*\Z""")
-_PIECE_BEFORE = re.compile(
+_AN_OBJECT = rf"[{{｛](?=[{BLANKS}]*(?:{_NAMED}|{_REMARK}|[}}｝]))"
+_AN_ARRAY = rf"[\[［](?=[{BLANKS}]*(?:{_MARK}|[{{｛\[［\]］\d-]|true|false|null|nan|\+?inf|{_REMARK}))"
+_OBJECT, _ARRAY = late(_AN_OBJECT), late(_AN_ARRAY, re.IGNORECASE)
+_EITHER = late(f"(?:{_AN_OBJECT}|{_AN_ARRAY})", re.IGNORECASE)
+_ESCAPED = late(r"\A[^\"{\[]{0,400}[{\[](?:\s|\\n|\\r|\\t)*(?:[{\[](?:\s|\\n|\\r|\\t)*)?\\\"")
+_SEQUENCE = late(r'\\(?:(["\\/bfnrt])|u([0-9a-fA-F]{4}))')
+_FENCED_STRING = late(r'\A(?:```|~~~)\w*\s*("[{\[](?s:.*)[}\]]")\s*(?:```|~~~)\Z')
+_ESCAPED_NAME = late(r'(?<=[{,\s])\\"([^"\\\n]{1,80})\\"(?=\s*:)')
+_FIRST_NAME = late(r'\A[^"{\[]{0,400}[{\[]\s*(?:[{\[]\s*)?\\"[^"\\\n]{1,80}\\"\s*:')
+_ENTITY = late(r"&(?:quot|amp|lt|gt|apos|nbsp|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});")
+_QUOTE_ENTITY = late(r"[{\[]\s*(?:[{\[]\s*)?&(?:quot|#34|#[xX]22);")
+_SIGN_OF_JSON = late(r"""["{}\[\]]|\A[\W_]*[^\w\s`~*#>-][\W_]*\Z""")
+_PIECE_BEFORE = late(
     r"""(?:["'“„«]\w{0,40}|["'”]\w{0,40}[,\s{]*[:：]\s*|["'”]\s*[}\]]*\s*[:：]\s*|[,，]\s*|[{}\[\]"])\Z"""
 )
-_NAMED_IN_PROSE = re.compile(r"""([^\W\d_]+)[ \t]["“„«]([^"“”„«»\n]{1,80})["”“»][ \t]*[:：]\s*\Z""")
-_STOP_AFTER = re.compile(r"[`<;)。~]|\.(?!\d)")
+_NAMED_IN_PROSE = late(r"""([^\W\d_]+)[ \t]["“„«]([^"“”„«»\n]{1,80})["”“»][ \t]*[:：]\s*\Z""")
+_STOP_AFTER = late(r"[`<;)。~]|\.(?!\d)")
 _WRAPS = ("'", "'''", '"""', "`")
-_MEMBER = re.compile(r"""["“]([^"“”\n]{1,80})["”]\s*[:：]\s*(?=["“\d\[{tfn-])""")
-_BARE_MEMBER = re.compile(r"""["'“]([^"'“”\n:]{1,80})["'”]\s*[:：]""")
-_LOOSE_NAME = re.compile(r"[{,]\s*(\w+)[\"']?\s*:")
+_MEMBER = late(r"""["“]([^"“”\n]{1,80})["”]\s*[:：]\s*(?=["“\d\[{tfn-])""")
+_BARE_MEMBER = late(r"""["'“]([^"'“”\n:]{1,80})["'”]\s*[:：]""")
+_LOOSE_NAME = late(r"[{,]\s*(\w+)[\"']?\s*:")
 _OF_TEXTS = frozenset({"stray", "control", "backslash"})
-_BLANKS = "".join(chr(code) for code in range(0x3001) if re.match(f"[{BLANKS}]", chr(code))) + "\ufeff"
-_TAIL = re.compile(r"\s*[\]})][\s\]})]*(?:(?:```|~~~)\s*)?\Z")
+_BLANKS = "".join(re.findall(f"[{BLANKS}]", "".join(map(chr, range(0x3001))))) + "\ufeff"
+_TAIL = late(r"\s*[\]})][\s\]})]*(?:(?:```|~~~)\s*)?\Z")
 
 
 def mend(text: str, outline: Outline, check: Check) -> tuple[Repaired, str]:

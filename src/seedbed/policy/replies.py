@@ -20,6 +20,7 @@ import jsonschema_rs
 from seedbed.errors import ConfigError, NotReadable, NotRepairable
 from seedbed.policy.doubts import CUT, SLIPPED, doubts
 from seedbed.policy.edits import Edit, Repaired, applied, place_before
+from seedbed.policy.mending import mend
 from seedbed.policy.outline import Outline
 
 # ------------------------------------------------------------------------------------------ text
@@ -315,8 +316,6 @@ def repaired_as(text: str, outline: Outline, check: Callable[[Any], Any]) -> Rep
 
     def strictly(mended: str) -> Any:
         return check(_strict(mended))
-
-    from seedbed.policy.mending import mend  # a program whose answers are well never needs it
 
     repaired, mended = mend(text, outline, strictly)
     return Repaired(repaired.value, repaired.edits, (*repaired.doubtful, *doubts(mended)))

@@ -18,6 +18,7 @@ from seedbed.policy.doubts import CUT, LONG_WORDS
 from seedbed.policy.edits import Edit, applied
 from seedbed.policy.omissions import in_remark
 from seedbed.policy.outline import Outline
+from seedbed.policy.patterns import late
 
 DEPTH = 64
 """Brackets that may be open at once in a document that needs mending."""
@@ -26,10 +27,10 @@ _VALUES, _EDITS, _QUOTES = 60_000, 20_000, 100_000
 
 BLANKS = " \t\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\xa0\u1680\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 _REMARK = r"//[^\n]{0,4000}(?=\n|\Z)|#[^\n]{0,4000}(?=\n|\Z)|/\*(?s:.{0,4000}?)\*/"
-_SPACE = re.compile(r"[ \t\r\n]*")
-_BLANK = re.compile(f"[{BLANKS}]*")
-_GAP = re.compile(f"(?:[{BLANKS}]+|{_REMARK})*")
-_PIECE = re.compile(f"([ \t\r\n]+)|([{BLANKS}])|({_REMARK})")
+_SPACE = late(r"[ \t\r\n]*")
+_BLANK = late(f"[{BLANKS}]*")
+_GAP = late(f"(?:[{BLANKS}]+|{_REMARK})*")
+_PIECE = late(f"([ \t\r\n]+)|([{BLANKS}])|({_REMARK})")
 
 CLOSERS = {
     '"': '"',
@@ -51,7 +52,7 @@ CLOSERS = {
 _DOUBLE = '"“”„«»＂〝〞'
 _SINGLE = frozenset("'‘’‚‹›`＇")
 _MARKS = {
-    opener: re.compile(rf"(?s:\\.)|[{_DOUBLE}]" if opener not in _SINGLE else rf"(?s:\\.)|[{opener}{closers}]")
+    opener: late(rf"(?s:\\.)|[{_DOUBLE}]" if opener not in _SINGLE else rf"(?s:\\.)|[{opener}{closers}]")
     for opener, closers in CLOSERS.items()
 }
 _PREFIXED = frozenset({"u'", "U'", 'u"', 'U"'})
@@ -60,39 +61,39 @@ _CLOSING = {"}": "}", "｝": "}", "]": "]", "］": "]", ")": ")"}
 _COMMAS = frozenset(",，")
 _PLAIN_OPEN = {"｛": "{", "［": "[", "(": "["}
 
-_KEY = re.compile(r'"((?:[^"\\\n]|\\.){0,200})"[ \t\r\n]*:')
-_ANY_KEY = re.compile(rf"""(["'“”„«»＂‘’`])((?:[^"“”„«»＂\\\n:：]|\\.){{0,200}}?)(["'“”«»＂‘’`])[{BLANKS}]*[:：]""")
-_BARE_KEY = re.compile(rf"([^\W\d][\w$-]{{0,80}})[{BLANKS}]*[:：]")
-_HALF_KEY = re.compile(rf"""(["']?)([^"'\\\n:,{{}}\[\]]{{1,80}}?)(["']?)[{BLANKS}]*[:：]""")
-_PLAIN_NAME = re.compile(r"[^\W\d][\w$-]*")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\w.+-])")
-_LOOSE_NUMBER = re.compile(r"([-+]?)(0|[1-9][0-9]*)?(\.?)([0-9]*)((?:[eE][-+]?[0-9]+)?)(?![\w.+-])")
-_WORD = re.compile(r"[A-Za-z_]+(?![\w.+-])")
+_KEY = late(r'"((?:[^"\\\n]|\\.){0,200})"[ \t\r\n]*:')
+_ANY_KEY = late(rf"""(["'“”„«»＂‘’`])((?:[^"“”„«»＂\\\n:：]|\\.){{0,200}}?)(["'“”«»＂‘’`])[{BLANKS}]*[:：]""")
+_BARE_KEY = late(rf"([^\W\d][\w$-]{{0,80}})[{BLANKS}]*[:：]")
+_HALF_KEY = late(rf"""(["']?)([^"'\\\n:,{{}}\[\]]{{1,80}}?)(["']?)[{BLANKS}]*[:：]""")
+_PLAIN_NAME = late(r"[^\W\d][\w$-]*")
+_NUMBER = late(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?(?![\w.+-])")
+_LOOSE_NUMBER = late(r"([-+]?)(0|[1-9][0-9]*)?(\.?)([0-9]*)((?:[eE][-+]?[0-9]+)?)(?![\w.+-])")
+_WORD = late(r"[A-Za-z_]+(?![\w.+-])")
 _WORDS = {"true": "true", "false": "false", "null": "null", "none": "null"}
-_NO_VALUE = re.compile(r"(?i)undefined|nil|n/?a|void|empty|missing")
-_PIECE_OF_WORD = re.compile(r"(?i)nu|nul|no|non|tr|tru|fa|fal|fals")
-_NO_NUMBER = re.compile(r"(?i)[-+]?(?:nan|inf(?:inity)?)\b")
-_ODD = re.compile(r'[\\"\x00-\x1f]')
-_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
-_LEFT_OUT = re.compile(r"[,\s]*(?:\.\.\.+|…)\s*(?:[,\]}]|\")")
-_BARE_ELEMENT = re.compile(r"([\w-]+)\s*[,\]]")
-_PLAIN_TEXT = re.compile(rf'"[^\\\x00-\x1f{_DOUBLE}]*"(?!"")')
-_THEN_TEXT = re.compile(r'[ \t\r\n]*,[ \t\r\n]*"')
-_THEN_NAME = re.compile(_THEN_TEXT.pattern + r'([^"\\\n:,]{1,80})"[ \t\r\n]*:')
-_WELL_ELEMENT = re.compile(rf'"[^\\\x00-\x1f{_DOUBLE}]*"[ \t\r\n]*(,)[ \t\r\n]*(?=")')
-_WELL_MEMBER = re.compile(
+_NO_VALUE = late(r"(?i)undefined|nil|n/?a|void|empty|missing")
+_PIECE_OF_WORD = late(r"(?i)nu|nul|no|non|tr|tru|fa|fal|fals")
+_NO_NUMBER = late(r"(?i)[-+]?(?:nan|inf(?:inity)?)\b")
+_ODD = late(r'[\\"\x00-\x1f]')
+_ESCAPE = late(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
+_LEFT_OUT = late(r"[,\s]*(?:\.\.\.+|…)\s*(?:[,\]}]|\")")
+_BARE_ELEMENT = late(r"([\w-]+)\s*[,\]]")
+_PLAIN_TEXT = late(rf'"[^\\\x00-\x1f{_DOUBLE}]*"(?!"")')
+_THEN_TEXT = late(r'[ \t\r\n]*,[ \t\r\n]*"')
+_THEN_NAME = late(r'[ \t\r\n]*,[ \t\r\n]*"([^"\\\n:,]{1,80})"[ \t\r\n]*:')
+_WELL_ELEMENT = late(rf'"[^\\\x00-\x1f{_DOUBLE}]*"[ \t\r\n]*(,)[ \t\r\n]*(?=")')
+_WELL_MEMBER = late(
     rf'"([^"\\\n:,]{{1,80}})"[ \t\r\n]*:[ \t\r\n]*("[^\\\x00-\x1f{_DOUBLE}]*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?'
     r'|true|false|null)[ \t\r\n]*(,)[ \t\r\n]*(?="[^"\\\n:,]{1,80}"[ \t\r\n]*:)'
 )
 """A member without a fault, and the name of the next one after it: it can be read in no other way."""
-_SLIPPED = re.compile(r"\s*[,，]")
-_LINE, _PLAIN_LINE = re.compile(r'[^"“”„\n\\]{1,4000}'), re.compile(r'[^"“”„\n{}\[\]\\]{1,4000}')
-_NEXT_TEXT = re.compile(r'[ \t\r\n]+"(?:[^"\\\n]|\\[^\n])*"[ \t\r\n]*[,\]\n"]')
+_SLIPPED = late(r"\s*[,，]")
+_LINE, _PLAIN_LINE = late(r'[^"“”„\n\\]{1,4000}'), late(r'[^"“”„\n{}\[\]\\]{1,4000}')
+_NEXT_TEXT = late(r'[ \t\r\n]+"(?:[^"\\\n]|\\[^\n])*"[ \t\r\n]*[,\]\n"]')
 
 _EDGE = frozenset(" \t\r\n\xa0\u2009\u202f([{<-–—/=:;,.…!?*_~>|+，。：；！？、（）「」『』《》·")
 
 _STOPS = frozenset("?!.,…。？！，、；)）】》」』")
-_IDEOGRAPH = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_IDEOGRAPH = late("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """A letter of a script that sets no blanks between words."""
 
 NONE, WEAK, STRONG, MAYBE = range(4)
@@ -646,10 +647,11 @@ class Scan:
 
     def _swallows(self, place: int, frame: _Frame) -> int | None:
         """Where a text would swallow the member that begins at this quote: the place of the comma before it."""
-        found = _KEY.match(self.text, place) or _ANY_KEY.match(self.text, place)
+        plain = _KEY.match(self.text, place)
+        found = plain or _ANY_KEY.match(self.text, place)
         if found is None:
             return None
-        name = found[1] if found.re is _KEY else found[2]
+        name = found[2] if plain is None else found[1]
         before = place - 1
         while before > 0 and self.text[before] in " \t\r\n":
             before -= 1
@@ -1081,9 +1083,9 @@ def _clear(text: str, begin: int, end: int) -> bool:
     return text[begin] not in "/#" and text.find('"', begin, end) < 0
 
 
-_OVER_WORD = re.compile(r'([^"]*)"([^"]{1,24})",\s+([^"]+)|([^"]+),\s+"([^"]{1,24}"[^"]*)')
-_FIRST_LETTER = re.compile(r'(?:\[|",)\s*"([^\W\d_])')
-_SENTENCE_AND_REST = re.compile(r"[¿¡„“«‘(]?[^\W\d_].*\0[^\W\d_].*\s", re.DOTALL)
+_OVER_WORD = late(r'([^"]*)"([^"]{1,24})",\s+([^"]+)|([^"]+),\s+"([^"]{1,24}"[^"]*)')
+_FIRST_LETTER = late(r'(?:\[|",)\s*"([^\W\d_])')
+_SENTENCE_AND_REST = late(r"[¿¡„“«‘(]?[^\W\d_].*\0[^\W\d_].*\s", re.DOTALL)
 
 
 def _may_be_two(text: str, siblings: str) -> bool:
@@ -1114,18 +1116,18 @@ def _is_paired(line: str) -> bool:
     return not waiting
 
 
-_BRACKETS = re.compile(r"[{}\[\]]")
+_BRACKETS = late(r"[{}\[\]]")
 
 # ------------------------------------------------------------------------------------ pairs of quotes
 
 _OPENERS = {"„": "“”", "“": "”", "«": "»", "‚": "‘’", "〝": "〞"}
 
 
-_SIGN = re.compile(r"[ \t\r\n]*[,:\]}]")
+_SIGN = late(r"[ \t\r\n]*[,:\]}]")
 """A quote without its pair before one of these may well have been an end."""
-_SPLIT = re.compile(r"[ \t\r\n]*(?:,\s*[\"“„«'\[{]|[\]}])")
+_SPLIT = late(r"[ \t\r\n]*(?:,\s*[\"“„«'\[{]|[\]}])")
 """After a typographic quote without its pair: it may have been the end."""
-_SEAM = re.compile(r'"[ \t]*[,\[\]{}:]*[ \t]*\r?\n[\s,\[\]{}]{0,200}["\]}]')
+_SEAM = late(r'"[ \t]*[,\[\]{}:]*[ \t]*\r?\n[\s,\[\]{}]{0,200}["\]}]')
 """A line that ends as a line of the document does, before one that begins as one."""
 
 
@@ -1213,19 +1215,17 @@ class _Pairs:
 
 _ESCAPED = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
-_UNICODE = re.compile(r"\\u[0-9a-fA-F]{4}")
-_BROKEN_ESCAPE = re.compile(r"\\[^\w\\\"]u[0-9a-fA-F]{4}|\\u|\\\.\.\.")
-_OTHER_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))")
-_UNESCAPED = re.compile(
-    r"\\(?:U(?![0-9a-fA-F]{8})|[^U\"\\/bfnrtux'`“”„«»‘’＂\n\d]|u(?![0-9a-fA-F{])|x(?![0-9a-fA-F]{2}))"
-)
-_PATH = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?!\\)(?:[^\s\"\\]{1,60} [^\s\"\\]{1,60}(?=\\[^bfnrtu])|[^\s\"])*")
+_UNICODE = late(r"\\u[0-9a-fA-F]{4}")
+_BROKEN_ESCAPE = late(r"\\[^\w\\\"]u[0-9a-fA-F]{4}|\\u|\\\.\.\.")
+_OTHER_ESCAPE = late(r"\\(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8}))")
+_UNESCAPED = late(r"\\(?:U(?![0-9a-fA-F]{8})|[^U\"\\/bfnrtux'`“”„«»‘’＂\n\d]|u(?![0-9a-fA-F{])|x(?![0-9a-fA-F]{2}))")
+_PATH = late(r"(?<![A-Za-z])[A-Za-z]:\\(?!\\)(?:[^\s\"\\]{1,60} [^\s\"\\]{1,60}(?=\\[^bfnrtu])|[^\s\"])*")
 """A folder of two words, such as ``Program Files``, only where what follows is no line break."""
 
-_LATEX = re.compile(rf"\\(?:{LONG_WORDS}|nu|ne|ni|to|not|rm|bf)(?![A-Za-z])")
+_LATEX = late(rf"\\(?:{LONG_WORDS}|nu|ne|ni|to|not|rm|bf)(?![A-Za-z])")
 
 
-_LONG_LATEX = re.compile(rf"\\(?:{LONG_WORDS})(?![A-Za-z])")
+_LONG_LATEX = late(rf"\\(?:{LONG_WORDS})(?![A-Za-z])")
 
 
 def _wild(text: str, begin: int, end: int) -> bool:

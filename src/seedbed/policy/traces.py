@@ -13,55 +13,56 @@ from functools import cached_property
 
 from seedbed.policy.doubts import SLIPPED
 from seedbed.policy.edits import Edit
+from seedbed.policy.patterns import late
 
 DOUBLED = "quotation marks may be doubled"
 MIXED = "a text stands in other quotation marks than those beside it"
 
-_TEXT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_TEXT = late(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 _STRUCTURAL = frozenset({"quote", "stray", "comma", "bracket", "control", "word", "number"})
 _AFTER_ODD = r"(?!\s|\d|\\[nrt]|d[a-z]\b"
-_ODD_COMMA = re.compile(
+_ODD_COMMA = late(
     rf"(?<!\A[A-Za-z])(?<!\s[A-Za-z]),{_AFTER_ODD})|(?<=[A-Za-z]),{_AFTER_ODD}|[A-Za-z](?:\s|\Z))|[\s–—:;(\[{{],|\A,|[^\W\d],\d"
 )
 """A comma as no writer sets it; ``x,y`` is one word, and ``\\,dx`` LaTeX."""
-_ODD_IN_NAME = re.compile(r"[,:;{}\[\]]")
-_ODD_SEMICOLON = re.compile(r"[^\W\d_];[^\W\d_]")
-_ONLY_SIGNS = re.compile(r"[\[\]{}(),:;\s]+")
-_ODD_EDGE = re.compile(r"\A(?:[\s,:;}\])]|\\[nt])|(?:[\s,:;{\[(]|\\[nt])\Z")
-_ODD_START = re.compile(r"[,:;}\])]")
-_ODD_NAME = re.compile(r'"[\s,:;}\])][^"\\]*"\s*:|[^\\][\s,:;{\[(]"\s*:')
-_BROKEN_ESCAPE = re.compile(r'\\"u[0-9a-fA-F]{4}')
-_BLANK_EDGE = re.compile(r"\A(?:\s|\\t)|(?:\s|\\t)\Z")
-_STRAY_AND_SIGNS = re.compile(r'\\"[\s,:{}\[\]]+\Z|\A[\s,:{}\[\]]+\\"')
-_SPEECH = re.compile(r',\\" [^\W\d]')
+_ODD_IN_NAME = late(r"[,:;{}\[\]]")
+_ODD_SEMICOLON = late(r"[^\W\d_];[^\W\d_]")
+_ONLY_SIGNS = late(r"[\[\]{}(),:;\s]+")
+_ODD_EDGE = late(r"\A(?:[\s,:;}\])]|\\[nt])|(?:[\s,:;{\[(]|\\[nt])\Z")
+_ODD_START = late(r"[,:;}\])]")
+_ODD_NAME = late(r'"[\s,:;}\])][^"\\]*"\s*:|[^\\][\s,:;{\[(]"\s*:')
+_BROKEN_ESCAPE = late(r'\\"u[0-9a-fA-F]{4}')
+_BLANK_EDGE = late(r"\A(?:\s|\\t)|(?:\s|\\t)\Z")
+_STRAY_AND_SIGNS = late(r'\\"[\s,:{}\[\]]+\Z|\A[\s,:{}\[\]]+\\"')
+_SPEECH = late(r',\\" [^\W\d]')
 """The comma of English speech before its closing quote, and words after it."""
-_ARGUMENT = re.compile(r'\\"[,)][^"\\]{0,80}\)')
-_QUOTED_SIGN = re.compile(r'[\s(]\\"[^\w\s\\"]\\"(?=[\s).])')
+_ARGUMENT = late(r'\\"[,)][^"\\]{0,80}\)')
+_QUOTED_SIGN = late(r'[\s(]\\"[^\w\s\\"]\\"(?=[\s).])')
 """Words on a sign, such as ``the "," sign``."""
-_STRAY_AND_BRACKETS = re.compile(r'\\"[}\]]\Z|\A[{\[]\\"')
+_STRAY_AND_BRACKETS = late(r'\\"[}\]]\Z|\A[{\[]\\"')
 _LETTER = r"[^\W\d_\u0e00-\u0e7f\u2e80-\ua4cf\uac00-\ud7af\uf900-\uffef\U00020000-\U0003ffff]"
 """A letter of a language that puts blanks between its words."""
-_BETWEEN_LETTERS = re.compile(rf'(?<!\\){_LETTER}\\"{_LETTER}')
-_END_OF_LINE = re.compile(
+_BETWEEN_LETTERS = late(rf'(?<!\\){_LETTER}\\"{_LETTER}')
+_END_OF_LINE = late(
     r'\\"[,:]?(?:\\r)?\\n(?:[ \t]|\\t)|\\"[,:](?:\\r)?\\n|,(?:\\r)?\\n(?:[ \t]|\\t)'
     r"|\A[ \t]+\\n|\\n[\s,}\]]*[}\]][\s,}\]]*\Z"
 )
-_SEPARATED = re.compile(
+_SEPARATED = late(
     r'\\",(?:\S|\s*\')|,\\"|[\'’”»]\s*,\s*\\"|(?:\A|,\s*)\\"(?:[^"\\]|\\[^"])*\\",|,\s*\\"(?:[^"\\]|\\[^"])*\\"\Z'
 )
-_GOES_ON = re.compile(r",?[ \t]*[\r\n]")
-_DOUBLE = re.compile("[“”„«»]")
-_PAIRED = re.compile("„[^„“”«»]*[“”]|“[^„“”«»]*”|«[^„“”«»]*»|»[^„“”«»]*«")
-_BREAK_BEFORE = re.compile(r"(?<!\\)\\[nrt]\Z")
-_MEMBER = re.compile(r'\\"[\w $-]{1,40}\\"\s*:\s*\\"|[,{]\s*[\w-]{1,40}\\"\s*:')
-_TOUCHING = re.compile(r'(?<!\s)\\"[^\w\\]?\\"|\\"[^\w\\]?\\"(?!\s)')
-_TOUCHING_TIGHT = re.compile(r'(?<!\s)\\"[^\w\s\\]?\\"|\\"[^\w\s\\]?\\"(?!\s)')
-_COMMA_NEAR_END = re.compile(r',(?:\\.|[^"\\,]){0,7}"[\s}\]]*\Z')
-_COMMA_NEAR_START = re.compile(r'[{\[\s]*"(?:\\.|[^"\\,]){0,6},')
-_TIGHT_NUMBERS, _LOOSE_NUMBERS = re.compile(r"\d,[-\d]"), re.compile(r"\d,\s+[-\d]")
-_LONE_SINGLE = re.compile(r"(?<!\w)'|'(?!\w)")
-_LONG_NUMBER = re.compile(r"[\[,]-?[\d.]{2,}[,\]]")
-_TIGHT, _LOOSE = re.compile(r",\S"), re.compile(r",\s")
+_GOES_ON = late(r",?[ \t]*[\r\n]")
+_DOUBLE = late("[“”„«»]")
+_PAIRED = late("„[^„“”«»]*[“”]|“[^„“”«»]*”|«[^„“”«»]*»|»[^„“”«»]*«")
+_BREAK_BEFORE = late(r"(?<!\\)\\[nrt]\Z")
+_MEMBER = late(r'\\"[\w $-]{1,40}\\"\s*:\s*\\"|[,{]\s*[\w-]{1,40}\\"\s*:')
+_TOUCHING = late(r'(?<!\s)\\"[^\w\\]?\\"|\\"[^\w\\]?\\"(?!\s)')
+_TOUCHING_TIGHT = late(r'(?<!\s)\\"[^\w\s\\]?\\"|\\"[^\w\s\\]?\\"(?!\s)')
+_COMMA_NEAR_END = late(r',(?:\\.|[^"\\,]){0,7}"[\s}\]]*\Z')
+_COMMA_NEAR_START = late(r'[{\[\s]*"(?:\\.|[^"\\,]){0,6},')
+_TIGHT_NUMBERS, _LOOSE_NUMBERS = late(r"\d,[-\d]"), late(r"\d,\s+[-\d]")
+_LONE_SINGLE = late(r"(?<!\w)'|'(?!\w)")
+_LONG_NUMBER = late(r"[\[,]-?[\d.]{2,}[,\]]")
+_TIGHT, _LOOSE = late(r",\S"), late(r",\s")
 _TYPOGRAPHIC = frozenset("“”„«»＂〝〞")
 
 
