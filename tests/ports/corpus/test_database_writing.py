@@ -164,6 +164,35 @@ def test_rows_with_more_cells_than_one_statement_takes_values(make_corpus: MakeC
     assert cells(corpus, "q", "c149") == ["of c149"] * 520
 
 
+ODD = [
+    None, 1, 0, -5, 2**62, 1.0, 3.7, 1e300, float("inf"), -0.0, "", "a", "12", "1.0", "001", b"", b"\x00\xff", "é",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("declared", ["", "text", "integer", "real", "numeric", "blob", "boolean"])
+@pytest.mark.parametrize("key", ["integer primary key", "text primary key", "primary key", "text collate nocase"])
+def test_many_rows_written_in_one_step_hold_what_they_hold_one_by_one(declared: str, key: str) -> None:
+    held = []
+    rows = [(ODD[n % 18], ODD[n * 7 % 18], n if "integer" in key else f"k{n}") for n in range(90)]
+    for at_once in (False, True):
+        db = sqlite3.connect(":memory:")
+        db.execute(f'create table t (id {key}, c {declared}, "d e" {declared}, times int default 0)')
+        db.execute(
+            "create trigger t_again after update of c on t begin update t set times = times + 1 where id = new.id; end"
+        )
+        db.executemany("insert into t (id) values (?)", [row[-1:] for row in rows])
+        if at_once:
+            statement = sqlite.update_many("t", ["c", '"d e"'], ["id"], rows=len(rows))
+            changed = db.execute(statement, [value for row in rows for value in row]).rowcount
+        else:
+            changed = db.executemany('update t set c = ?, "d e" = ? where id = ?', rows).rowcount
+        shown = 'select id, typeof(c), quote(c), typeof("d e"), quote("d e"), times from t order by rowid'
+        held.append((changed, db.execute(shown).fetchall()))
+        db.close()
+    assert held[0] == held[1]
+    assert held[0][0] == 90
+
+
 @pytest.mark.parametrize("keys", [("id",), ("id", "topic")])
 @pytest.mark.parametrize("rows_there", [1, 10**9])
 def test_many_rows_are_found_by_their_key_and_not_by_a_scan(
