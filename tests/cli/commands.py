@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 
 from seedbed.cli import run
 
+PATIENCE = 120.0
 SUMMARY, TOPIC = "summary: one sentence", "topic: one of algebra, geometry"
 
 
@@ -104,6 +106,9 @@ def at_terminal(folder: Path, *words: object, answer: str = "", **more: str) -> 
         os.close(theirs)
         seen = b""
         while True:
+            if not select.select([ours], [], [], PATIENCE)[0]:
+                process.kill()
+                raise AssertionError(f"nothing was said for {PATIENCE:g} s: {seen.decode('utf-8', 'replace')}")
             try:
                 part = os.read(ours, 65_536)
             except OSError:  # the other side is closed: the process has ended
@@ -142,6 +147,9 @@ def typed(folder: Path, words: Sequence[object], script: Sequence[tuple[str, str
         os.close(theirs)
         seen, since = b"", 0
         while True:
+            if not select.select([ours], [], [], PATIENCE)[0]:
+                process.kill()
+                raise AssertionError(f"nothing was said for {PATIENCE:g} s: {seen.decode('utf-8', 'replace')}")
             try:
                 part = os.read(ours, 65_536)
             except OSError:  # the other side is closed: the process has ended
