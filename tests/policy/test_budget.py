@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
@@ -246,6 +247,35 @@ def test_what_is_held_of_a_cap_falls_when_it_is_in_the_books_and_not_before() ->
     assert (till.holding(), till.commits) == ({"project": 40}, 0)
     till.booked(["a", "of another process"])
     assert (till.holding(), till.commits) == ({"project": 33}, 1)
+
+
+def test_what_was_used_of_a_cap_counts_what_is_not_in_the_books_yet() -> None:
+    till = leased(20)
+    till.reserve("a", 20)
+    till.settle("a", 15)
+    till.booked([])
+    short = till.short_of(1000)
+    assert short is not None and short.used == 15
+    till.booked(["a"])
+    till.reserve("b", 1000)
+    (ask,) = till.asks()
+    till.grant(ask, 0, spent=15, others=0, stuck=0)
+    short = till.short_of(1000)
+    assert short is not None and short.used == 15
+
+
+@pytest.mark.parametrize(
+    ("till", "capped"),
+    [
+        (Till(), False),
+        (Till((Cap("calls", 5, "calls"),)), False),
+        (Till((Cap("run", 5),)), True),
+        (Till(purses=Purses(day=5)), True),
+        (Till((Cap("calls", 5, "calls"),), Purses(project=5)), True),
+    ],
+)
+def test_money_is_capped_by_a_cap_of_the_run_or_over_all_processes(till: Till, capped: bool) -> None:
+    assert till.capped is capped
 
 
 def test_a_slice_without_room_waits_for_what_is_open_and_then_says_never() -> None:
