@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
 import sqlite3
 import subprocess
@@ -82,35 +83,38 @@ async def plain_httpx(url: str, calls: int, concurrency: int) -> None:
         await asyncio.gather(*(worker() for _ in range(concurrency)))
 
 
+def table(root: Path, calls: int) -> None:
+    """The corpus, as a user has it before a run."""
+    db = sqlite3.connect(root / "corpus.db")
+    with db:
+        db.execute("create table questions (id integer primary key, text text, summary text)")
+        rows = [(n, f"Question {n}: what is Q{n}Z plus {n * 7}?") for n in range(calls)]
+        db.executemany("insert into questions (id, text) values (?, ?)", rows)
+    db.close()
+
+
 def seedbed_run(url: str, calls: int, concurrency: int) -> None:
+    """In the folder that it is started in, over the table there."""
     from seedbed import Pipeline, Spend, Stage, fills, project_of, run
 
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        db = sqlite3.connect(root / "corpus.db")
-        with db:
-            db.execute("create table questions (id integer primary key, text text, summary text)")
-            rows = [(n, f"Question {n}: what is Q{n}Z plus {n * 7}?") for n in range(calls)]
-            db.executemany("insert into questions (id, text) values (?, ?)", rows)
-        db.close()
-        stage = Stage(
-            "q.summary",
-            fills("questions", ["summary"]),
-            prompt="Summarise the question in one sentence.\n<!-- item -->\n{{ text }}",
-            shape=SCHEMA,
-        )
-        overrides: dict[str, Any] = {
-            "providers.openai": {"base_url": url},
-            "tiers.default": "openai/bench",
-            "prices.openai/bench": {"input": 1.0, "output": 2.0},
-        }
-        project = project_of(root, Pipeline("bench", [stage]), overrides=overrides)
-        began = time.perf_counter()
-        report = run(project, None, spend=Spend(budget=10**12, concurrency=concurrency))
-        if report.error is not None:
-            raise report.error
-        print(json.dumps({"generate": report.phases["generate"], "upload": report.phases["upload"],
-                          "whole": time.perf_counter() - began}), file=sys.stderr)  # fmt: skip
+    stage = Stage(
+        "q.summary",
+        fills("questions", ["summary"]),
+        prompt="Summarise the question in one sentence.\n<!-- item -->\n{{ text }}",
+        shape=SCHEMA,
+    )
+    overrides: dict[str, Any] = {
+        "providers.openai": {"base_url": url},
+        "tiers.default": "openai/bench",
+        "prices.openai/bench": {"input": 1.0, "output": 2.0},
+    }
+    project = project_of(Path.cwd(), Pipeline("bench", [stage]), overrides=overrides)
+    began = time.perf_counter()
+    report = run(project, None, spend=Spend(budget=10**12, concurrency=concurrency))
+    if report.error is not None:
+        raise report.error
+    print(json.dumps({"generate": report.phases["generate"], "upload": report.phases["upload"],
+                      "whole": time.perf_counter() - began}), file=sys.stderr)  # fmt: skip
 
 
 CONTENDERS: dict[str, Callable[[str, int, int], Any]] = {
@@ -123,12 +127,15 @@ CONTENDERS: dict[str, Callable[[str, int, int], Any]] = {
 def one(name: str, url: str, calls: int, concurrency: int) -> None:
     """Run one contender in this process and print its wall and CPU seconds."""
     contender = CONTENDERS[name]
-    began = time.perf_counter()
-    cpu = _cpu()
-    result = contender(url, calls, concurrency)
-    if asyncio.iscoroutine(result):
-        asyncio.run(result)
-    print(json.dumps({"wall": time.perf_counter() - began, "cpu": _cpu() - cpu, "rss_mb": _rss()}))
+    with tempfile.TemporaryDirectory() as folder:
+        table(Path(folder), calls)
+        os.chdir(folder)
+        began = time.perf_counter()
+        cpu = _cpu()
+        result = contender(url, calls, concurrency)
+        if asyncio.iscoroutine(result):
+            asyncio.run(result)
+        print(json.dumps({"wall": time.perf_counter() - began, "cpu": _cpu() - cpu, "rss_mb": _rss()}))
 
 
 def _cpu() -> float:
