@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -632,9 +632,6 @@ class Outcome:
     at: int = 0
     made: int = 0
     row: Mapping[str, Any] = field(default_factory=dict)
-
-    def with_state(self, state: OutcomeState) -> Outcome:
-        return replace(self, state=state)
 
 
 def usd(nano: int | None) -> str:
